@@ -1,0 +1,1 @@
+//! Being written: see api.rs for the contract.
