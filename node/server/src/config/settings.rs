@@ -1,0 +1,414 @@
+//! The values that code reads, typed: a projection of the directive table.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use super::table::Id;
+use super::value::{OutputBufferLimit, Value};
+use super::values::Values;
+
+/// The values that code reads. Units are in the names; times are as in the file unless the name says otherwise.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `bind`: where to listen; empty means nowhere.
+    pub bind: Vec<BindAddress>,
+    /// `port`; 0 means no TCP listener.
+    pub port: u16,
+    /// `unixsocket`
+    pub unixsocket: Option<PathBuf>,
+    /// `unixsocketperm`, a file mode; 0 leaves what the umask gives.
+    pub unixsocketperm: u32,
+    /// `tcp-backlog`
+    pub tcp_backlog: i32,
+    /// `protected-mode`
+    pub protected_mode: bool,
+    /// `requirepass`
+    pub requirepass: Option<Vec<u8>>,
+    /// `maxclients`
+    pub maxclients: usize,
+    /// `timeout`: seconds of idleness after which a client is disconnected; 0 means never.
+    pub timeout_s: u64,
+    /// `tcp-keepalive`, seconds; 0 means off.
+    pub tcp_keepalive_s: u32,
+    /// `client-output-buffer-limit`, by [`ClientClass`].
+    pub client_output_buffer_limit: [OutputBufferLimit; 3],
+    /// `client-query-buffer-limit`
+    pub client_query_buffer_limit_bytes: usize,
+    /// `proto-max-bulk-len`
+    pub proto_max_bulk_bytes: u64,
+    /// `enable-protected-configs`
+    pub enable_protected_configs: Who,
+    /// `enable-debug-command`
+    pub enable_debug_command: Who,
+
+    /// `dir`, absolute.
+    pub dir: PathBuf,
+    /// `daemonize`
+    pub daemonize: bool,
+    /// `pidfile`; see [`Settings::effective_pidfile`].
+    pub pidfile: Option<PathBuf>,
+    /// `logfile`; none means standard output.
+    pub logfile: Option<PathBuf>,
+    /// `loglevel`
+    pub loglevel: LogLevel,
+    /// `databases`
+    pub databases: u32,
+    /// `io-threads`: the number of workers.
+    pub io_threads: usize,
+
+    /// `maxmemory-policy`
+    pub maxmemory_policy: MaxmemoryPolicy,
+    /// `lfu-log-factor`
+    pub lfu_log_factor: u32,
+    /// `lfu-decay-time`
+    pub lfu_decay_minutes: u32,
+    /// `active-expire-effort`, 1 to 10.
+    pub active_expire_effort: u32,
+    /// `hz`, held between 1 and 500 as stock does when it reads it.
+    pub hz: u32,
+    /// `lazyfree-lazy-expire`
+    pub lazyfree_lazy_expire: bool,
+    /// `lazyfree-lazy-server-del`
+    pub lazyfree_lazy_server_del: bool,
+    /// `lazyfree-lazy-user-del`
+    pub lazyfree_lazy_user_del: bool,
+    /// `lazyfree-lazy-user-flush`
+    pub lazyfree_lazy_user_flush: bool,
+
+    /// `slowlog-log-slower-than`, microseconds; negative means off.
+    pub slowlog_log_slower_than_us: i64,
+    /// `slowlog-max-len`
+    pub slowlog_max_len: usize,
+    /// `latency-tracking`
+    pub latency_tracking: bool,
+    /// `latency-tracking-info-percentiles`
+    pub latency_percentiles: Vec<f64>,
+
+    /// All of `cluster-…`.
+    pub cluster: ClusterSettings,
+}
+
+/// The `cluster-…` directives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClusterSettings {
+    /// `cluster-enabled`
+    pub enabled: bool,
+    /// `cluster-config-file`, relative to `dir`.
+    pub config_file: PathBuf,
+    /// `cluster-node-timeout`
+    pub node_timeout_ms: u64,
+    /// `cluster-stall-timeout`: how long a worker may make no progress until the node stops vouching for itself.
+    /// hexad's own; 0 means for ever.
+    pub stall_timeout_ms: u64,
+    /// `cluster-port`: the bus port; 0 means `port` + 10000.
+    pub port: u16,
+    /// `cluster-require-full-coverage`
+    pub require_full_coverage: bool,
+    /// `cluster-allow-reads-when-down`
+    pub allow_reads_when_down: bool,
+    /// `cluster-allow-pubsubshard-when-down`
+    pub allow_pubsubshard_when_down: bool,
+    /// `cluster-migration-barrier`
+    pub migration_barrier: u32,
+    /// `cluster-allow-replica-migration`
+    pub allow_replica_migration: bool,
+    /// `cluster-replica-no-failover`
+    pub replica_no_failover: bool,
+    /// `cluster-replica-validity-factor`
+    pub replica_validity_factor: u32,
+    /// `cluster-link-sendbuf-limit`; 0 means none.
+    pub link_sendbuf_limit_bytes: u64,
+    /// `cluster-announce-ip`
+    pub announce_ip: Option<String>,
+    /// `cluster-announce-port`; 0 means `port`.
+    pub announce_port: u16,
+    /// `cluster-announce-tls-port`; 0 means `tls-port`.
+    pub announce_tls_port: u16,
+    /// `cluster-announce-bus-port`; 0 means the bus port.
+    pub announce_bus_port: u16,
+    /// `cluster-announce-hostname`
+    pub announce_hostname: Option<String>,
+    /// `cluster-announce-human-nodename` (Redis 7.2).
+    pub announce_human_nodename: Option<String>,
+    /// `cluster-preferred-endpoint-type`
+    pub preferred_endpoint: EndpointType,
+}
+
+/// An address of `bind`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BindAddress {
+    /// The address; `*` is all of IPv4, `::*` all of IPv6.
+    pub address: String,
+    /// Written with a leading `-`: no failure where the machine does not have the address.
+    pub optional: bool,
+}
+
+/// The classes of clients that have limits of their own; the index into
+/// [`Settings::client_output_buffer_limit`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientClass {
+    /// Neither of the others.
+    Normal = 0,
+    /// A replica's link.
+    Replica = 1,
+    /// A client that has subscribed to anything.
+    Pubsub = 2,
+}
+
+/// To whom a dangerous facility is open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Who {
+    /// To nobody.
+    Nobody,
+    /// To everybody.
+    Everybody,
+    /// To connections from this machine.
+    Local,
+}
+
+/// `loglevel`
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum LogLevel {
+    /// Everything.
+    Debug,
+    /// Much.
+    Verbose,
+    /// What an operator wants to know.
+    Notice,
+    /// What an operator must know.
+    Warning,
+}
+
+/// `maxmemory-policy`
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MaxmemoryPolicy {
+    /// `volatile-lru`
+    VolatileLru,
+    /// `volatile-lfu`
+    VolatileLfu,
+    /// `volatile-random`
+    VolatileRandom,
+    /// `volatile-ttl`
+    VolatileTtl,
+    /// `allkeys-lru`
+    AllkeysLru,
+    /// `allkeys-lfu`
+    AllkeysLfu,
+    /// `allkeys-random`
+    AllkeysRandom,
+    /// `noeviction`
+    NoEviction,
+}
+
+/// `cluster-preferred-endpoint-type`
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EndpointType {
+    /// The node's IP address.
+    Ip,
+    /// Its announced host name.
+    Hostname,
+    /// None: clients use the address that they already have.
+    Unknown,
+}
+
+impl MaxmemoryPolicy {
+    /// Whether the access clock of keys counts frequency (OBJECT FREQ answers, OBJECT IDLETIME does not).
+    pub fn is_lfu(self) -> bool {
+        matches!(self, MaxmemoryPolicy::VolatileLfu | MaxmemoryPolicy::AllkeysLfu)
+    }
+}
+
+impl Settings {
+    /// The file for the process id: `pidfile`, else `/var/run/redis.pid` for a daemon, else none.
+    pub fn effective_pidfile(&self) -> Option<PathBuf> {
+        let daemon_default = || self.daemonize.then(|| PathBuf::from("/var/run/redis.pid"));
+        self.pidfile.clone().or_else(daemon_default)
+    }
+
+    /// The port of the cluster bus: `cluster-port`, else `port` + 10000. None where that is past 65535.
+    pub fn bus_port(&self) -> Option<u16> {
+        match self.cluster.port {
+            0 => self.port.checked_add(10_000),
+            port => Some(port),
+        }
+    }
+
+    /// Reads the table's values.
+    pub(super) fn project(values: &Values) -> Settings {
+        Settings {
+            bind: bind_addresses(values),
+            port: number(values, Id::Port),
+            unixsocket: path(values, Id::Unixsocket),
+            unixsocketperm: number(values, Id::Unixsocketperm),
+            tcp_backlog: number(values, Id::TcpBacklog),
+            protected_mode: flag(values, Id::ProtectedMode),
+            requirepass: text(values, Id::Requirepass).map(<[u8]>::to_vec),
+            maxclients: number(values, Id::Maxclients),
+            timeout_s: number(values, Id::Timeout),
+            tcp_keepalive_s: number(values, Id::TcpKeepalive),
+            client_output_buffer_limit: output_buffer_limits(values),
+            client_query_buffer_limit_bytes: number(values, Id::ClientQueryBufferLimit),
+            proto_max_bulk_bytes: number(values, Id::ProtoMaxBulkLen),
+            enable_protected_configs: who(values, Id::EnableProtectedConfigs),
+            enable_debug_command: who(values, Id::EnableDebugCommand),
+            dir: path(values, Id::Dir).unwrap_or_default(),
+            daemonize: flag(values, Id::Daemonize),
+            pidfile: path(values, Id::Pidfile),
+            logfile: path(values, Id::Logfile),
+            loglevel: log_level(values),
+            databases: number(values, Id::Databases),
+            io_threads: number(values, Id::IoThreads),
+            maxmemory_policy: maxmemory_policy(values),
+            lfu_log_factor: number(values, Id::LfuLogFactor),
+            lfu_decay_minutes: number(values, Id::LfuDecayTime),
+            active_expire_effort: number(values, Id::ActiveExpireEffort),
+            hz: number::<u32>(values, Id::Hz).clamp(MIN_HZ, MAX_HZ),
+            lazyfree_lazy_expire: flag(values, Id::LazyfreeLazyExpire),
+            lazyfree_lazy_server_del: flag(values, Id::LazyfreeLazyServerDel),
+            lazyfree_lazy_user_del: flag(values, Id::LazyfreeLazyUserDel),
+            lazyfree_lazy_user_flush: flag(values, Id::LazyfreeLazyUserFlush),
+            slowlog_log_slower_than_us: number(values, Id::SlowlogLogSlowerThan),
+            slowlog_max_len: number(values, Id::SlowlogMaxLen),
+            latency_tracking: flag(values, Id::LatencyTracking),
+            latency_percentiles: percentiles(values),
+            cluster: ClusterSettings::project(values),
+        }
+    }
+}
+
+impl ClusterSettings {
+    fn project(values: &Values) -> ClusterSettings {
+        ClusterSettings {
+            enabled: flag(values, Id::ClusterEnabled),
+            config_file: path(values, Id::ClusterConfigFile).unwrap_or_default(),
+            node_timeout_ms: number(values, Id::ClusterNodeTimeout),
+            stall_timeout_ms: number(values, Id::ClusterStallTimeout),
+            port: number(values, Id::ClusterPort),
+            require_full_coverage: flag(values, Id::ClusterRequireFullCoverage),
+            allow_reads_when_down: flag(values, Id::ClusterAllowReadsWhenDown),
+            allow_pubsubshard_when_down: flag(values, Id::ClusterAllowPubsubshardWhenDown),
+            migration_barrier: number(values, Id::ClusterMigrationBarrier),
+            allow_replica_migration: flag(values, Id::ClusterAllowReplicaMigration),
+            replica_no_failover: flag(values, Id::ClusterReplicaNoFailover),
+            replica_validity_factor: number(values, Id::ClusterReplicaValidityFactor),
+            link_sendbuf_limit_bytes: number(values, Id::ClusterLinkSendbufLimit),
+            announce_ip: string(values, Id::ClusterAnnounceIp),
+            announce_port: number(values, Id::ClusterAnnouncePort),
+            announce_tls_port: number(values, Id::ClusterAnnounceTlsPort),
+            announce_bus_port: number(values, Id::ClusterAnnounceBusPort),
+            announce_hostname: string(values, Id::ClusterAnnounceHostname),
+            announce_human_nodename: string(values, Id::ClusterAnnounceHumanNodename),
+            preferred_endpoint: endpoint_type(values),
+        }
+    }
+}
+
+/// Redis 7.0 holds `hz` between these, whatever the file says.
+const MIN_HZ: u32 = 1;
+const MAX_HZ: u32 = 500;
+
+fn flag(values: &Values, id: Id) -> bool {
+    matches!(values[id], Value::Bool(true))
+}
+
+/// The value of an integer directive. Each target type holds the directive's whole range; were one narrower,
+/// its default, 0, would be seen at once.
+fn number<T: TryFrom<i128> + Default>(values: &Values, id: Id) -> T {
+    match values[id] {
+        Value::Int(value) => T::try_from(value).unwrap_or_default(),
+        _ => T::default(),
+    }
+}
+
+/// A string that is set.
+fn text(values: &Values, id: Id) -> Option<&[u8]> {
+    match &values[id] {
+        Value::Str(bytes) if !bytes.is_empty() => Some(bytes),
+        _ => None,
+    }
+}
+
+fn string(values: &Values, id: Id) -> Option<String> {
+    text(values, id).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn path(values: &Values, id: Id) -> Option<PathBuf> {
+    text(values, id).map(|bytes| PathBuf::from(OsStr::from_bytes(bytes)))
+}
+
+fn word(values: &Values, id: Id) -> &'static str {
+    match values[id] {
+        Value::Enum(word) => word,
+        _ => "",
+    }
+}
+
+fn who(values: &Values, id: Id) -> Who {
+    match word(values, id) {
+        "yes" => Who::Everybody,
+        "local" => Who::Local,
+        _ => Who::Nobody,
+    }
+}
+
+fn log_level(values: &Values) -> LogLevel {
+    match word(values, Id::Loglevel) {
+        "debug" => LogLevel::Debug,
+        "verbose" => LogLevel::Verbose,
+        "warning" => LogLevel::Warning,
+        _ => LogLevel::Notice,
+    }
+}
+
+fn maxmemory_policy(values: &Values) -> MaxmemoryPolicy {
+    match word(values, Id::MaxmemoryPolicy) {
+        "volatile-lru" => MaxmemoryPolicy::VolatileLru,
+        "volatile-lfu" => MaxmemoryPolicy::VolatileLfu,
+        "volatile-random" => MaxmemoryPolicy::VolatileRandom,
+        "volatile-ttl" => MaxmemoryPolicy::VolatileTtl,
+        "allkeys-lru" => MaxmemoryPolicy::AllkeysLru,
+        "allkeys-lfu" => MaxmemoryPolicy::AllkeysLfu,
+        "allkeys-random" => MaxmemoryPolicy::AllkeysRandom,
+        _ => MaxmemoryPolicy::NoEviction,
+    }
+}
+
+fn endpoint_type(values: &Values) -> EndpointType {
+    match word(values, Id::ClusterPreferredEndpointType) {
+        "hostname" => EndpointType::Hostname,
+        "unknown-endpoint" => EndpointType::Unknown,
+        _ => EndpointType::Ip,
+    }
+}
+
+fn output_buffer_limits(values: &Values) -> [OutputBufferLimit; 3] {
+    match values[Id::ClientOutputBufferLimit] {
+        Value::OutputBufferLimits(limits) => limits,
+        _ => Default::default(),
+    }
+}
+
+fn percentiles(values: &Values) -> Vec<f64> {
+    match &values[Id::LatencyTrackingInfoPercentiles] {
+        Value::Percentiles(percentiles) => percentiles.to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+fn bind_addresses(values: &Values) -> Vec<BindAddress> {
+    let Value::List(words) = &values[Id::Bind] else {
+        return Vec::new();
+    };
+    words
+        .iter()
+        .filter(|word| !word.is_empty())
+        .map(|word| {
+            let text = String::from_utf8_lossy(word);
+            match text.strip_prefix('-') {
+                Some(address) => BindAddress { address: address.to_owned(), optional: true },
+                None => BindAddress { address: text.into_owned(), optional: false },
+            }
+        })
+        .collect()
+}
