@@ -1,1 +1,34 @@
-//! (being written)
+//! Harness of the black-box tests: starts real servers and talks to them as a client would.
+//!
+//! Every test runs against a built binary, never against a crate's API, and most of them run
+//! twice: once against hexad and once against a stock `redis-server`, which proves that the
+//! expectation is the reference's and not ours. [`Kind`] says which of the two a server is.
+//!
+//! The parts, from the bottom up:
+//!
+//! * [`Conn`]: a RESP client that can show the exact bytes of a reply;
+//! * [`PortPair`]: a port and its bus port, free and held for the life of the value;
+//! * [`Server`]: one process, ended when the value is dropped;
+//! * [`Cluster`]: several servers made into one cluster, and their views ([`NodeLine`]);
+//! * [`Transcript`]: text files of commands and their exact replies.
+//!
+//! Nothing here sleeps for a fixed time: every wait is for a condition, with a deadline, and a
+//! failure shows the last state seen and the tails of the logs.
+
+mod client;
+mod cluster;
+mod ports;
+mod server;
+mod tools;
+mod transcript;
+mod view;
+mod wait;
+
+pub use client::{Conn, Value};
+pub use cluster::Cluster;
+pub use ports::PortPair;
+pub use server::{Kind, Server, ServerBuilder, TempDir};
+pub use tools::{redis_cli, run, workspace_root};
+pub use transcript::Transcript;
+pub use view::{ClusterInfo, NodeLine, parse_nodes};
+pub use wait::{poll_until, wait_until};
