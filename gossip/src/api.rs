@@ -53,7 +53,11 @@ pub enum Output {
     /// These slots now belong to another node: drop the keys held in them (invariant 13).
     DropKeys(Box<SlotBitmap>),
     /// A PUBLISH or PUBLISHSHARD frame of a known node arrived.
-    Published { sharded: bool, channel: Bytes, message: Bytes },
+    Published {
+        sharded: bool,
+        channel: Bytes,
+        message: Bytes,
+    },
     /// A line for the log.
     Log { level: LogLevel, text: String },
 }
@@ -75,7 +79,11 @@ pub enum LogLevel {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Admin {
     /// CLUSTER MEET: start a handshake with the node at this address.
-    Meet { ip: IpAddr, port: u16, bus_port: u16 },
+    Meet {
+        ip: IpAddr,
+        port: u16,
+        bus_port: u16,
+    },
     /// CLUSTER ADDSLOTS / ADDSLOTSRANGE. All of them or none.
     AddSlots(Box<SlotBitmap>),
     /// CLUSTER DELSLOTS / DELSLOTSRANGE. All of them or none.
@@ -83,11 +91,18 @@ pub enum Admin {
     /// CLUSTER FLUSHSLOTS; `dataset_empty` is what the driver saw just before.
     FlushSlots { dataset_empty: bool },
     /// CLUSTER SETSLOT; `keys_in_slot` is how many keys this node held just before.
-    SetSlot { slot: Slot, action: SetSlot, keys_in_slot: usize },
+    SetSlot {
+        slot: Slot,
+        action: SetSlot,
+        keys_in_slot: usize,
+    },
     /// CLUSTER FORGET.
     Forget(NodeId),
     /// CLUSTER REPLICATE.
-    Replicate { primary: NodeId, dataset_empty: bool },
+    Replicate {
+        primary: NodeId,
+        dataset_empty: bool,
+    },
     /// CLUSTER RESET.
     Reset { hard: bool, dataset_empty: bool },
     /// CLUSTER SET-CONFIG-EPOCH.
@@ -97,7 +112,11 @@ pub enum Admin {
     /// CLUSTER SAVECONFIG.
     SaveConfig,
     /// PUBLISH (to every node) or SPUBLISH (to the nodes of this shard).
-    Publish { sharded: bool, channel: Bytes, message: Bytes },
+    Publish {
+        sharded: bool,
+        channel: Bytes,
+        message: Bytes,
+    },
 }
 
 /// The action of CLUSTER SETSLOT.

@@ -1,0 +1,166 @@
+//! The administrators: pieces of work of several steps, as redis-cli would do them.
+//!
+//! An administrator reads a node's view before each step and acts only on nodes that answer and
+//! whose last command is on disk, so a crash between two steps, or in the middle of one, leaves
+//! work that goes on where it stands. Nothing is assumed from a reply alone.
+
+mod forming;
+mod migrating;
+mod replacing;
+
+use hexad_gossip::{Admin, NodeId};
+use hexad_slots::{SLOT_COUNT, Slot, SlotBitmap};
+use rand::Rng;
+use rand::seq::IndexedRandom;
+
+pub use forming::Forming;
+use migrating::Migration;
+use replacing::Replacement;
+
+use crate::network::HostId;
+use crate::queue::{MS, Micros, SECOND};
+use crate::scenario::{HEAL_AT_US, WorkKind};
+use crate::world::World;
+
+/// How a piece of work stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// To be looked at again after this time.
+    Again(Micros),
+    /// Nothing is left to do.
+    Done,
+}
+
+/// The time between two looks at work that waits for something.
+const POLL_US: Micros = 200 * MS;
+
+/// A piece of work under way.
+#[derive(Debug)]
+pub enum Work {
+    /// A cluster is formed.
+    Form(Forming),
+    /// Slots move.
+    Migrate(Migration),
+    /// A node is replaced.
+    Replace(Replacement),
+    /// A single command, sent until the host takes it or refuses it.
+    Command(HostId, Admin),
+    /// cluster-node-timeout is set on all hosts.
+    NodeTimeout {
+        /// The new value.
+        timeout_ms: u64,
+        /// Who has not got it yet.
+        hosts: Vec<HostId>,
+    },
+}
+
+impl Work {
+    /// Goes on as far as is possible now.
+    pub fn advance(&mut self, world: &mut World) -> Progress {
+        match self {
+            Work::Form(forming) => forming.advance(world),
+            Work::Migrate(migration) => migration.advance(world),
+            Work::Replace(replacement) => replacement.advance(world),
+            Work::Command(host, command) => {
+                if !world.answers(*host) {
+                    return Progress::Again(POLL_US);
+                }
+                // Refusals are part of the game: a slot may have got an owner meanwhile.
+                let _ = world.admin(*host, command.clone());
+                Progress::Done
+            }
+            Work::NodeTimeout { timeout_ms, hosts } => {
+                hosts.retain(|&host| !world.set_node_timeout(host, *timeout_ms));
+                if hosts.is_empty() { Progress::Done } else { Progress::Again(POLL_US) }
+            }
+        }
+    }
+
+    /// Whether a host has a part in this work, so that other work keeps away from it.
+    pub fn involves(&self, host: HostId) -> bool {
+        match self {
+            Work::Form(_) => true,
+            Work::Migrate(migration) => migration.involves(host),
+            Work::Replace(replacement) => replacement.involves(host),
+            Work::Command(target, _) => *target == host,
+            Work::NodeTimeout { .. } => false,
+        }
+    }
+}
+
+/// Starts one piece of the scenario's work and answers when the next is due.
+pub fn begin(world: &mut World) -> Option<Micros> {
+    let kinds = world.scenario.work.clone();
+    let kind = *kinds.choose(&mut world.rng)?;
+    if let Some(work) = choose(world, kind) {
+        world.start_work(work);
+    }
+    let mean_us = world.scenario.work_interval_us;
+    let next_us = world.now_us() + world.rng.random_range(mean_us / 4..=mean_us * 7 / 4);
+    (next_us < HEAL_AT_US - SECOND).then_some(next_us)
+}
+
+fn choose(world: &mut World, kind: WorkKind) -> Option<Work> {
+    let host = world.random_host();
+    match kind {
+        WorkKind::Migrate => Migration::choose(world).map(Work::Migrate),
+        WorkKind::Replace => Replacement::choose(world).map(Work::Replace),
+        WorkKind::AddSlots => add_slots(world, host),
+        WorkKind::Replicate => replicate(world, host),
+        WorkKind::BumpEpoch => Some(Work::Command(host, Admin::BumpEpoch)),
+        WorkKind::SaveConfig => Some(Work::Command(host, Admin::SaveConfig)),
+        WorkKind::Publish => {
+            let publish = Admin::Publish {
+                sharded: world.rng.random_ratio(1, 2),
+                channel: "news".into(),
+                message: "hello".into(),
+            };
+            Some(Work::Command(host, publish))
+        }
+        WorkKind::NodeTimeout => {
+            let base_ms = world.scenario.node_timeout_ms;
+            let timeout_ms = world.rng.random_range(base_ms * 2 / 3..=base_ms * 2);
+            let hosts = world.host_ids().collect();
+            Some(Work::NodeTimeout { timeout_ms, hosts })
+        }
+    }
+}
+
+/// Gives a primary some of the slots that it sees without an owner. Two administrators may do so
+/// on both sides of a partition; the greater configEpoch has to settle it.
+fn add_slots(world: &mut World, host: HostId) -> Option<Work> {
+    let view = world.view(host).filter(|view| view.is_primary(view.me()))?;
+    let mut free: Vec<Slot> = all_slots().filter(|&slot| view.owner(slot).is_none()).collect();
+    free.truncate(world.rng.random_range(1..=20));
+    let slots = bitmap(&free);
+    (!free.is_empty()).then(|| Work::Command(host, Admin::AddSlots(slots)))
+}
+
+fn replicate(world: &mut World, host: HostId) -> Option<Work> {
+    if !world.scenario.replicas || world.is_busy(host) || !is_empty(world, host) {
+        return None;
+    }
+    let view = world.view(host)?;
+    let primaries: Vec<NodeId> = view.primaries_with_slots().collect();
+    let primary = *primaries.choose(&mut world.rng)?;
+    Some(Work::Command(host, Admin::Replicate { primary, dataset_empty: true }))
+}
+
+/// Whether a node has no slots in anybody's view, and no replicas.
+fn is_empty(world: &World, host: HostId) -> bool {
+    let Some(id) = world.id(host) else { return false };
+    world.views().all(|view| view.slots_of(id) == 0 && view.replicas_of(id) == 0)
+}
+
+/// All slots, in ascending order.
+pub fn all_slots() -> impl Iterator<Item = Slot> {
+    (0..SLOT_COUNT as u16).filter_map(Slot::new)
+}
+
+fn bitmap(slots: &[Slot]) -> Box<SlotBitmap> {
+    let mut bitmap = Box::new(SlotBitmap::new());
+    for &slot in slots {
+        bitmap.set(slot);
+    }
+    bitmap
+}
