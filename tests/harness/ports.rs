@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::time::SystemTime;
 
 use rand::rngs::SmallRng;
@@ -30,6 +31,15 @@ impl PortPair {
     /// If no pair is free after many tries.
     #[must_use]
     pub fn take() -> Self {
+        Self::take_run(1).remove(0)
+    }
+
+    /// Takes `count` free pairs whose client ports follow each other.
+    ///
+    /// # Panics
+    /// If there is no such run after many tries.
+    #[must_use]
+    pub fn take_run(count: u16) -> Vec<Self> {
         let dir = std::env::temp_dir().join("hexad-test-ports");
         fs::create_dir_all(&dir).expect("the folder of port locks can be made");
         let now = SystemTime::now()
@@ -38,15 +48,20 @@ impl PortPair {
         let seed = u64::from(now.subsec_nanos()) ^ u64::from(std::process::id()) << 32;
         let mut rng = SmallRng::seed_from_u64(seed);
         for _ in 0..2_000 {
-            let port = rng.random_range(CLIENT_PORTS);
-            let Ok(lock) = File::create(dir.join(format!("{port}.lock"))) else {
-                continue;
-            };
-            if lock.try_lock().is_ok() && is_free(port) && is_free(port + BUS_OFFSET) {
-                return Self { port, _lock: lock };
+            let first = rng.random_range(CLIENT_PORTS);
+            let run = (first..first + count).map_while(|port| Self::try_take(&dir, port));
+            let run: Vec<_> = run.collect();
+            if run.len() == usize::from(count) {
+                return run;
             }
         }
-        panic!("no free pair of ports in {CLIENT_PORTS:?}");
+        panic!("no {count} free pairs of ports in {CLIENT_PORTS:?}");
+    }
+
+    fn try_take(dir: &Path, port: u16) -> Option<Self> {
+        let lock = File::create(dir.join(format!("{port}.lock"))).ok()?;
+        lock.try_lock().ok()?;
+        (is_free(port) && is_free(port + BUS_OFFSET)).then_some(Self { port, _lock: lock })
     }
 
     /// The client port.
