@@ -19,7 +19,7 @@ mod view;
 
 pub use api::{Admin, AdminOk, Input, LinkId, LogLevel, Millis, Output, SetSlot};
 pub use cluster::{AdminError, Cluster, LoadError};
-pub use conf::{ConfError, NodeLine, NodesConf};
+pub use conf::{ConfError, LineError, NodeLine, NodesConf};
 pub use config::{AnnouncedPorts, Config, PreferredEndpoint};
 pub use flags::NodeFlags;
 pub use id::{NodeId, ParseNodeIdError};
