@@ -1,1 +1,45 @@
-//! (being written)
+//! Keys and values: one table per slot, one allocation per key.
+//!
+//! The pieces, from the inside out:
+//!
+//! * [`Entry`]: a key, its value, its expiry and its access clock in one allocation.
+//! * `segment`: up to 4096 pointers to entries, sorted by hash: ordered linear probing.
+//! * `table`: a directory of segments that split and merge one at a time; why SCAN's cursor survives
+//!   that is told there.
+//! * [`Db`]: one numbered database: the commands' view of a table.
+//! * [`Partition`]: what one lock guards: a slot in cluster mode, all databases otherwise, and the
+//!   registry of watched keys.
+//!
+//! This crate knows no socket, clock, thread or global randomness: time, hashes' seeds and random
+//! numbers are passed in. It is the only crate with `unsafe` code.
+
+mod access;
+mod cell;
+mod db;
+mod entry;
+mod expire;
+mod geometry;
+mod hash;
+mod heap_string;
+mod integer;
+mod iter;
+mod partition;
+mod prefetch;
+mod segment;
+mod size_class;
+mod table;
+mod watch;
+
+pub use access::{
+    ACCESS_CLOCK_MAX, LFU_INITIAL, LfuSettings, lfu_access, lfu_counter, lfu_new, lru_clock,
+    lru_idle_ms,
+};
+pub use db::{Db, Detached, Stored};
+pub use entry::{Encoding, Entry, OwnedEntry, TooLong, ValueRef};
+pub use expire::ExpireStats;
+pub use hash::{HashSeed, KeyHash};
+pub use integer::parse_integer;
+pub use iter::Iter;
+pub use partition::Partition;
+pub use table::TableStats;
+pub use watch::WatchFlag;

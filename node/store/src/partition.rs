@@ -1,0 +1,164 @@
+//! What one lock guards.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::db::{Db, Detached};
+use crate::entry::OwnedEntry;
+use crate::expire::ExpireStats;
+use crate::hash::HashSeed;
+use crate::watch::{WatchFlag, WatchRegistry};
+
+/// A slot in cluster mode, all databases otherwise; and who watches which of its keys.
+///
+/// There are 16384 of them in cluster mode, so that it is small: with a mutex around it, it fits a cache
+/// line, and what an ordinary slot does not need is elsewhere.
+pub struct Partition {
+    first: Db,
+    /// Databases 1, 2, … in stand-alone mode.
+    others: Option<Box<Others>>,
+    /// There while anybody watches anything.
+    watched: Option<Box<WatchRegistry>>,
+}
+
+/// One pointer to them is all that a partition has room for.
+struct Others(Vec<Db>);
+
+const _: () = assert!(
+    size_of::<Partition>() <= 56,
+    "with a mutex it fits a cache line"
+);
+
+impl Partition {
+    /// A partition of `databases` empty databases, at least one.
+    pub fn new(databases: u16, seed: HashSeed) -> Partition {
+        let others: Vec<Db> = (1..databases).map(|_| Db::new(seed.clone())).collect();
+        Partition {
+            first: Db::new(seed),
+            others: (!others.is_empty()).then(|| Box::new(Others(others))),
+            watched: None,
+        }
+    }
+
+    /// Number of databases.
+    pub fn databases(&self) -> usize {
+        1 + self.others.as_ref().map_or(0, |others| others.0.len())
+    }
+
+    /// Database `index`.
+    ///
+    /// # Panics
+    /// If there is none: SELECT has checked.
+    #[inline]
+    pub fn db(&self, index: usize) -> &Db {
+        match (index, &self.others) {
+            (0, _) => &self.first,
+            (_, Some(others)) => &others.0[index - 1],
+            (_, None) => no_database(index),
+        }
+    }
+
+    /// Database `index`, to be changed.
+    ///
+    /// # Panics
+    /// As [`Partition::db`].
+    #[inline]
+    pub fn db_mut(&mut self, index: usize) -> &mut Db {
+        match (index, &mut self.others) {
+            (0, _) => &mut self.first,
+            (_, Some(others)) => &mut others.0[index - 1],
+            (_, None) => no_database(index),
+        }
+    }
+
+    /// Exchanges the contents of two databases, and touches the watched keys that either has.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        if a == b {
+            return;
+        }
+        if let Some(watched) = &self.watched {
+            for db in [a, b] {
+                watched.touch_where(db, |key| self.contains(a, key) || self.contains(b, key));
+            }
+        }
+        let empty = Db::new(self.first.seed().clone());
+        let taken = std::mem::replace(self.db_mut(a), empty);
+        let taken = std::mem::replace(self.db_mut(b), taken);
+        *self.db_mut(a) = taken;
+    }
+
+    /// Empties database `db` at once, and touches its watched keys that exist. See [`Db::take_all`].
+    pub fn flush(&mut self, db: usize) -> Detached {
+        self.touch_all(db);
+        self.db_mut(db).take_all()
+    }
+
+    /// [`Db::expire_cycle`], which also touches the watchers of what it deletes.
+    pub fn expire_cycle(
+        &mut self,
+        db: usize,
+        cursor: &mut u64,
+        now_ms: i64,
+        max_work: usize,
+        mut on_expired: impl FnMut(OwnedEntry),
+    ) -> ExpireStats {
+        let watched = self.watched.take();
+        let stats = self
+            .db_mut(db)
+            .expire_cycle(cursor, now_ms, max_work, |entry| {
+                if let Some(watched) = &watched {
+                    watched.touch(db, entry.key());
+                }
+                on_expired(entry);
+            });
+        self.watched = watched;
+        stats
+    }
+
+    /// Sets `flag` when `key` changes, from now on.
+    pub fn watch(&mut self, db: usize, key: &[u8], flag: &Arc<WatchFlag>) {
+        self.watched.get_or_insert_default().watch(db, key, flag);
+    }
+
+    /// Ends a [`Partition::watch`].
+    pub fn unwatch(&mut self, db: usize, key: &[u8], flag: &Arc<WatchFlag>) {
+        if let Some(watched) = &mut self.watched {
+            watched.unwatch(db, key, flag);
+            if watched.is_empty() {
+                self.watched = None;
+            }
+        }
+    }
+
+    /// Sets the flags of those who watch `key`. To be called for every change of it.
+    #[inline]
+    pub fn touch(&self, db: usize, key: &[u8]) {
+        if let Some(watched) = &self.watched {
+            watched.touch(db, key);
+        }
+    }
+
+    /// Sets the flags of those who watch a key that exists in database `db`.
+    pub fn touch_all(&self, db: usize) {
+        if let Some(watched) = &self.watched {
+            watched.touch_where(db, |key| self.contains(db, key));
+        }
+    }
+
+    fn contains(&self, db: usize, key: &[u8]) -> bool {
+        let db = self.db(db);
+        db.get(key, db.seed().hash(key)).is_some()
+    }
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let databases = (0..self.databases()).map(|index| self.db(index));
+        f.debug_list().entries(databases).finish()
+    }
+}
+
+#[cold]
+fn no_database(index: usize) -> ! {
+    panic!("there is no database {index}")
+}
