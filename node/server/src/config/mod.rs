@@ -1,21 +1,40 @@
 //! Configuration: the directives of Redis, from the command line, a file, and `CONFIG`.
 //!
 //! [`Config`] is immutable and cheap to share: workers read a snapshot of it. `CONFIG SET` makes a new one
-//! ([`Config::set`]), the server applies what has side effects, and publishes it.
+//! ([`Config::set`]); the server applies what has side effects (listeners, the log level, the working directory),
+//! and publishes it, or drops it and answers with [`SetError::Refused`].
+//!
+//! Where hexad differs from Redis 7.0.15:
+//! * `io-threads` is one per core where nothing is said, since every thread executes commands.
+//! * `cluster-stall-timeout` is hexad's own, `cluster-announce-human-nodename` is from Redis 7.2.
+//! * Memory values beyond 64 bits are refused; stock wraps around.
+//! * `tls-port`, `tls-cluster` and `tls-replication` are refused, as an unencrypted server would be dangerous.
+//! * Modules, sentinel mode and `--test-memory` are refused.
+//! * An `include` that includes itself is an error; stock crashes.
 
+mod command_line;
 mod error;
 mod kind;
+mod load;
+mod number;
+mod pattern;
+mod rewrite;
 mod settings;
 mod table;
+#[cfg(test)]
+mod tests;
 mod value;
 mod values;
+mod words;
 
-use std::ffi::OsString;
+use std::borrow::Cow;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
-pub use error::{SetError, StartError};
+pub use command_line::Start;
+pub use error::{RewriteError, SetError, StartError};
 pub use kind::{Check, Kind, Range};
+use load::{Extras, Loader, split_blanks};
 pub use settings::{
     BindAddress, ClientClass, ClusterSettings, EndpointType, LogLevel, MaxmemoryPolicy, Settings, Who,
 };
@@ -28,16 +47,8 @@ use values::Values;
 pub struct Config {
     settings: Settings,
     values: Values,
+    extras: Extras,
     file: Option<PathBuf>,
-}
-
-/// What the command line asks for.
-#[derive(Debug)]
-pub enum Start {
-    /// Run with this configuration.
-    Run(Box<Config>),
-    /// Print this to standard output and exit with 0.
-    Print(String),
 }
 
 /// The circumstances of a `CONFIG SET` that decide whether it is allowed.
@@ -58,16 +69,21 @@ impl Deref for Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let values = Values::defaults();
-        Config { settings: Settings::project(&values), values, file: None }
+        Config::from_values(Values::defaults(), Extras::default(), None)
     }
 }
 
 impl Config {
-    /// Reads a command line (without the program's name) as redis-server does.
-    pub fn from_args(args: &[OsString]) -> Result<Start, StartError> {
-        let _ = args;
-        Ok(Start::Run(Box::default()))
+    fn from_values(values: Values, extras: Extras, file: Option<PathBuf>) -> Self {
+        Config { settings: Settings::project(&values), values, extras, file }
+    }
+
+    /// A configuration from a file's text.
+    pub fn from_text(text: &[u8]) -> Result<Config, StartError> {
+        let mut loader = Loader::new(Values::defaults());
+        loader.text(text)?;
+        loader.finish()?;
+        Ok(Config::from_values(loader.values, loader.extras, None))
     }
 
     /// The file that the configuration was read from, absolute; `CONFIG REWRITE` writes it.
@@ -75,25 +91,105 @@ impl Config {
         self.file.as_deref()
     }
 
-    /// The directives whose names match any of the glob patterns, with their values as text.
-    pub fn get(&self, patterns: &[&[u8]]) -> Vec<(&'static str, Vec<u8>)> {
-        let _ = patterns;
-        Vec::new()
+    /// The value of a directive.
+    pub fn value(&self, id: Id) -> &Value {
+        &self.values[id]
     }
 
-    /// The configuration after `CONFIG SET` with these pairs, and what changed; all or nothing.
+    /// `CONFIG GET`: the directives that any of the patterns names, with their values as text. A pattern with a
+    /// wildcard matches names and aliases in any case, but for hidden directives; a full name is answered in the
+    /// spelling of the question.
+    pub fn get(&self, patterns: &[&[u8]]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut add = |name: &[u8], id: Id| {
+            if !found.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                found.push((name.to_vec(), self.values[id].to_text()));
+            }
+        };
+        for &pattern in patterns {
+            if !pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')) {
+                if let Some(id) = Id::lookup(pattern) {
+                    add(pattern, id);
+                }
+                continue;
+            }
+            for directive in DIRECTIVES.iter().filter(|d| !d.flags.contains(Flags::HIDDEN)) {
+                for name in directive.names() {
+                    if pattern::matches(pattern, name.as_bytes()) {
+                        add(name.as_bytes(), directive.id);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// `CONFIG SET`: the configuration with these names set to these values, and which directives changed. All or
+    /// nothing: with an error, nothing is to be done.
     pub fn set(&self, pairs: &[(&[u8], &[u8])], context: SetContext) -> Result<(Config, Vec<Id>), SetError> {
-        let _ = (pairs, context);
-        Ok((self.clone(), Vec::new()))
+        let mut named: Vec<(Id, &'static str)> = Vec::with_capacity(pairs.len());
+        for (name, _) in pairs {
+            let (id, spelling) = Id::lookup_spelling(name).ok_or_else(|| SetError::unknown(name))?;
+            let duplicate = named.iter().any(|(_, known)| *known == spelling);
+            self.check_settable(id, duplicate, context)
+                .map_err(|reason| SetError::refused(spelling, reason))?;
+            named.push((id, spelling));
+        }
+        let mut values = self.values.clone();
+        for ((id, spelling), (_, value)) in named.iter().zip(pairs) {
+            let several = id.directive().flags.contains(Flags::MULTI_ARG);
+            let words = if several { split_blanks(value) } else { vec![*value] };
+            values.assign(*id, &words).map_err(|reason| SetError::refused(spelling, reason))?;
+        }
+        let mut changed: Vec<Id> =
+            named.into_iter().map(|(id, _)| id).filter(|id| values[*id] != self.values[*id]).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        Ok((Config::from_values(values, self.extras.clone(), self.file.clone()), changed))
+    }
+
+    fn check_settable(&self, id: Id, duplicate: bool, context: SetContext) -> Result<(), &'static str> {
+        let flags = id.directive().flags;
+        let protected_allowed = match self.enable_protected_configs {
+            Who::Nobody => false,
+            Who::Local => context.client_is_local,
+            Who::Everybody => true,
+        };
+        if flags.contains(Flags::IMMUTABLE) {
+            Err("can't set immutable config")
+        } else if flags.contains(Flags::PROTECTED) && !protected_allowed {
+            Err("can't set protected config")
+        } else if flags.contains(Flags::DENY_LOADING) && context.loading {
+            Err("can't set config while loading")
+        } else if duplicate {
+            Err("duplicate parameter")
+        } else {
+            Ok(())
+        }
     }
 
     /// Directives that are set to something else than their default although hexad does nothing with them yet.
     pub fn without_effect(&self) -> Vec<&'static str> {
-        Vec::new()
+        let ignored = |d: &&Directive| d.effect == Effect::NotYet && self.values[d.id] != d.id.default_value();
+        let mut names: Vec<&'static str> = DIRECTIVES.iter().filter(ignored).map(|d| d.name).collect();
+        if !self.extras.renamed_commands.is_empty() {
+            names.push("rename-command");
+        }
+        if !self.extras.users.is_empty() {
+            names.push("user");
+        }
+        names
+    }
+}
+
+impl SetError {
+    /// A directive that could not be applied, for instance because its port is taken.
+    pub fn refused(name: &str, reason: impl Into<Cow<'static, str>>) -> Self {
+        SetError::Refused { name: name.to_owned(), reason: reason.into().into_owned() }
     }
 
-    /// Writes the configuration back to its file (`CONFIG REWRITE`).
-    pub fn rewrite_file(&self) -> std::io::Result<()> {
-        Ok(())
+    /// Line breaks would end the reply: stock writes blanks for them.
+    fn unknown(name: &[u8]) -> Self {
+        SetError::Unknown(String::from_utf8_lossy(name).replace(['\r', '\n'], " "))
     }
 }

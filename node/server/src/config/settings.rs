@@ -65,7 +65,7 @@ pub struct Settings {
     pub lfu_decay_minutes: u32,
     /// `active-expire-effort`, 1 to 10.
     pub active_expire_effort: u32,
-    /// `hz`, held between 1 and 500 as stock does when it reads it.
+    /// `hz`, 1 to 500.
     pub hz: u32,
     /// `lazyfree-lazy-expire`
     pub lazyfree_lazy_expire: bool,
@@ -240,7 +240,7 @@ impl Settings {
             bind: bind_addresses(values),
             port: number(values, Id::Port),
             unixsocket: path(values, Id::Unixsocket),
-            unixsocketperm: number(values, Id::Unixsocketperm),
+            unixsocketperm: mode(values, Id::Unixsocketperm),
             tcp_backlog: number(values, Id::TcpBacklog),
             protected_mode: flag(values, Id::ProtectedMode),
             requirepass: text(values, Id::Requirepass).map(<[u8]>::to_vec),
@@ -263,7 +263,7 @@ impl Settings {
             lfu_log_factor: number(values, Id::LfuLogFactor),
             lfu_decay_minutes: number(values, Id::LfuDecayTime),
             active_expire_effort: number(values, Id::ActiveExpireEffort),
-            hz: number::<u32>(values, Id::Hz).clamp(MIN_HZ, MAX_HZ),
+            hz: number(values, Id::Hz),
             lazyfree_lazy_expire: flag(values, Id::LazyfreeLazyExpire),
             lazyfree_lazy_server_del: flag(values, Id::LazyfreeLazyServerDel),
             lazyfree_lazy_user_del: flag(values, Id::LazyfreeLazyUserDel),
@@ -304,10 +304,6 @@ impl ClusterSettings {
     }
 }
 
-/// Redis 7.0 holds `hz` between these, whatever the file says.
-const MIN_HZ: u32 = 1;
-const MAX_HZ: u32 = 500;
-
 fn flag(values: &Values, id: Id) -> bool {
     matches!(values[id], Value::Bool(true))
 }
@@ -318,6 +314,13 @@ fn number<T: TryFrom<i128> + Default>(values: &Values, id: Id) -> T {
     match values[id] {
         Value::Int(value) => T::try_from(value).unwrap_or_default(),
         _ => T::default(),
+    }
+}
+
+fn mode(values: &Values, id: Id) -> u32 {
+    match values[id] {
+        Value::Octal(mode) => mode,
+        _ => 0,
     }
 }
 

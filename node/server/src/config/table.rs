@@ -5,6 +5,7 @@
 //! so a directive is added here, and, once code needs its value, in [`super::Settings`].
 
 use std::borrow::Cow;
+use std::os::unix::ffi::OsStringExt;
 
 use super::kind::{Check, Kind, Range};
 use super::value::{OutputBufferLimit, SavePoint, Value};
@@ -58,6 +59,13 @@ bitflags::bitflags! {
     }
 }
 
+impl Directive {
+    /// Its name, and its alias if it has one.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        [Some(self.name), self.alias].into_iter().flatten()
+    }
+}
+
 impl Id {
     /// The directive's line in the table.
     pub fn directive(self) -> &'static Directive {
@@ -66,20 +74,30 @@ impl Id {
 
     /// The directive called `name`, by name or alias, in any case.
     pub fn lookup(name: &[u8]) -> Option<Id> {
-        let matches = |spelling: &str| spelling.as_bytes().eq_ignore_ascii_case(name);
-        DIRECTIVES
-            .iter()
-            .find(|d| matches(d.name) || d.alias.is_some_and(matches))
-            .map(|d| d.id)
+        let is_named = |d: &&Directive| d.names().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
+        DIRECTIVES.iter().find(is_named).map(|d| d.id)
+    }
+
+    /// The same, with the spelling of the table.
+    pub(super) fn lookup_spelling(name: &[u8]) -> Option<(Id, &'static str)> {
+        let id = Id::lookup(name)?;
+        let spelling = id.directive().names().find(|spelling| spelling.as_bytes().eq_ignore_ascii_case(name))?;
+        Some((id, spelling))
     }
 
     /// The value where nothing is given. `io-threads` is one per core, where stock has 1.
     pub fn default_value(self) -> Value {
         match self {
             Id::IoThreads => Value::Int(default_io_threads()),
+            Id::Dir => Value::Str(Cow::Owned(current_dir())),
             _ => self.directive().default.clone(),
         }
     }
+}
+
+/// The working directory; where it has been deleted, stock too has no name for it.
+fn current_dir() -> Vec<u8> {
+    std::env::current_dir().map(|dir| dir.into_os_string().into_vec()).unwrap_or_default()
 }
 
 /// One worker a core, within the range of `io-threads`.
@@ -160,7 +178,7 @@ directives! {
     Port "port", PORT, n(6379), NONE, Live;
     TcpBacklog "tcp-backlog", int(0, I32), n(511), IMMUTABLE, AtStart;
     Unixsocket "unixsocket", TEXT, s(""), IMMUTABLE, AtStart;
-    Unixsocketperm "unixsocketperm", Kind::Octal, n(0), IMMUTABLE, AtStart;
+    Unixsocketperm "unixsocketperm", Kind::Octal, Value::Octal(0), IMMUTABLE, AtStart;
     Timeout "timeout", int(0, I32), n(0), NONE, Live;
     TcpKeepalive "tcp-keepalive", int(0, I32), n(300), NONE, Live;
     SocketMarkId "socket-mark-id", int(0, U32), n(0), IMMUTABLE, NotYet;
@@ -232,18 +250,18 @@ directives! {
     Rdbcompression "rdbcompression", Kind::Bool, YES, NONE, NotYet;
     Rdbchecksum "rdbchecksum", Kind::Bool, YES, IMMUTABLE, NotYet;
     SanitizeDumpPayload "sanitize-dump-payload", Kind::Enum(&["no", "yes", "clients"]), e("no"), NONE, NotYet;
-    Dbfilename "dbfilename", Kind::Text(Check::BaseName("dbfilename can't be a path, just a filename")), s("dump.rdb"), PROTECTED, NotYet;
+    Dbfilename "dbfilename", Kind::Text(Check::BaseName("filename")), s("dump.rdb"), PROTECTED, NotYet;
     RdbDelSyncFiles "rdb-del-sync-files", Kind::Bool, NO, NONE, NotYet;
     RdbSaveIncrementalFsync "rdb-save-incremental-fsync", Kind::Bool, YES, NONE, NotYet;
-    Dir "dir", Kind::Dir, s(""), PROTECTED.union(MULTI_ARG).union(DENY_LOADING), Live;
+    Dir "dir", Kind::Dir, s(""), PROTECTED.union(DENY_LOADING), Live;
     LoadingProcessEventsIntervalBytes "loading-process-events-interval-bytes", int(1024, I32), n(2 * MIB), HIDDEN, NotYet;
     KeyLoadDelay "key-load-delay", int(I32_MIN, I32), n(0), HIDDEN, NotYet;
     RdbKeySaveDelay "rdb-key-save-delay", int(I32_MIN, I32), n(0), HIDDEN, NotYet;
 
     // Append-only file.
     Appendonly "appendonly", Kind::Bool, NO, DENY_LOADING, NotYet;
-    Appendfilename "appendfilename", Kind::Text(Check::BaseName("appendfilename can't be a path, just a filename")), s("appendonly.aof"), IMMUTABLE, NotYet;
-    Appenddirname "appenddirname", Kind::Text(Check::BaseName("appenddirname can't be a path, just a dirname")), s("appendonlydir"), IMMUTABLE, NotYet;
+    Appendfilename "appendfilename", Kind::Text(Check::NonEmptyBaseName("filename")), s("appendonly.aof"), IMMUTABLE, NotYet;
+    Appenddirname "appenddirname", Kind::Text(Check::NonEmptyBaseName("dirname")), s("appendonlydir"), IMMUTABLE, NotYet;
     Appendfsync "appendfsync", Kind::Enum(&["everysec", "always", "no"]), e("everysec"), NONE, NotYet;
     NoAppendfsyncOnRewrite "no-appendfsync-on-rewrite", Kind::Bool, NO, NONE, NotYet;
     AutoAofRewritePercentage "auto-aof-rewrite-percentage", int(0, I32), n(100), NONE, NotYet;
@@ -252,7 +270,7 @@ directives! {
     AofUseRdbPreamble "aof-use-rdb-preamble", Kind::Bool, YES, NONE, NotYet;
     AofTimestampEnabled "aof-timestamp-enabled", Kind::Bool, NO, NONE, NotYet;
     AofRewriteIncrementalFsync "aof-rewrite-incremental-fsync", Kind::Bool, YES, NONE, NotYet;
-    AofDisableAutoGc "aof-disable-auto-gc", Kind::Bool, NO, HIDDEN, NotYet;
+    AofDisableAutoGc "aof-disable-auto-gc", Kind::Bool, NO, NONE, NotYet;
 
     // Replication.
     Replicaof "replicaof" / "slaveof", Kind::Replicaof, Value::Replicaof(None), FIXED_WORDS, NotYet;
@@ -329,7 +347,7 @@ directives! {
     LatencyMonitorThreshold "latency-monitor-threshold", int(0, I64), n(0), NONE, NotYet;
     LatencyTracking "latency-tracking", Kind::Bool, YES, NONE, Live;
     LatencyTrackingInfoPercentiles "latency-tracking-info-percentiles", Kind::Percentiles, Value::Percentiles(Cow::Borrowed(&[50.0, 99.0, 99.9])), MULTI_ARG, Live;
-    NotifyKeyspaceEvents "notify-keyspace-events", Kind::NotifyEvents, n(0), NONE, NotYet;
+    NotifyKeyspaceEvents "notify-keyspace-events", Kind::NotifyEvents, Value::Notify(0), NONE, NotYet;
     BusyReplyThreshold "busy-reply-threshold" / "lua-time-limit", int(0, I64), n(5000), NONE, NotYet;
 
     // Encodings.
