@@ -1,10 +1,10 @@
 //! Several servers made into one cluster.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
-use crate::client::Value;
+use crate::client::{Conn, Value};
 use crate::server::{Kind, Server};
 use crate::tools::redis_cli;
 use crate::view::{ClusterInfo, NodeLine, parse_nodes};
@@ -26,7 +26,9 @@ impl Cluster {
     #[track_caller]
     pub fn start(kinds: &[Kind], node_timeout: Duration, args: &[&str]) -> Self {
         let start = |&kind| {
+            // The file may be empty: it is there for CONFIG REWRITE.
             Server::builder(kind)
+                .config("")
                 .cluster(node_timeout)
                 .args(args)
                 .start()
@@ -179,27 +181,39 @@ impl Cluster {
         }
     }
 
+    /// A client that follows redirects between the nodes.
+    #[must_use]
+    pub fn client(&self) -> ClusterClient {
+        ClusterClient { ports: self.nodes.iter().map(Server::port).collect(), conns: HashMap::new() }
+    }
+}
+
+/// A client that follows redirects, one connection to each node. It remembers no slots: each call
+/// starts at the node that the caller names.
+#[derive(Debug)]
+pub struct ClusterClient {
+    ports: Vec<u16>,
+    conns: HashMap<u16, Conn>,
+}
+
+impl ClusterClient {
     /// Runs a command on node `start`, following MOVED and ASK; gives the last reply and how many
     /// redirects were followed.
     ///
     /// # Panics
     /// If the redirects lead nowhere.
     #[track_caller]
-    pub fn call_redirected(&self, start: usize, args: &[&str]) -> (Value, usize) {
-        let mut port = self.nodes[start].port();
+    pub fn call(&mut self, start: usize, args: &[&str]) -> (Value, usize) {
+        let mut port = self.ports[start];
         let mut asking = false;
         for redirects in 0..16 {
-            let node = self.nodes.iter().find(|node| node.port() == port);
-            let mut conn = node
-                .unwrap_or_else(|| panic!("{args:?} led to port {port}"))
-                .conn();
+            assert!(self.ports.contains(&port), "{args:?} led to port {port}");
+            let conn = self.conns.entry(port).or_insert_with(|| Conn::open(port).expect("a node"));
             if asking {
                 conn.ok("ASKING");
             }
             let reply = conn.call(args);
-            let Value::Error(text) = &reply else {
-                return (reply, redirects);
-            };
+            let Value::Error(text) = &reply else { return (reply, redirects) };
             let mut words = text.split(' ');
             asking = match words.next() {
                 Some("MOVED") => false,
@@ -207,11 +221,7 @@ impl Cluster {
                 _ => return (reply, redirects),
             };
             let address = words.nth(1).unwrap_or_default();
-            port = address
-                .rsplit(':')
-                .next()
-                .and_then(|p| p.parse().ok())
-                .unwrap_or(0);
+            port = address.rsplit(':').next().and_then(|p| p.parse().ok()).unwrap_or(0);
         }
         panic!("{args:?} is redirected without end");
     }

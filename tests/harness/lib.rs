@@ -25,10 +25,28 @@ mod view;
 mod wait;
 
 pub use client::{Conn, Value};
-pub use cluster::Cluster;
+pub use cluster::{Cluster, ClusterClient};
 pub use ports::PortPair;
 pub use server::{Kind, Server, ServerBuilder, TempDir};
 pub use tools::{redis_cli, run, workspace_root};
 pub use transcript::Transcript;
 pub use view::{ClusterInfo, NodeLine, parse_nodes};
 pub use wait::{poll_until, wait_until};
+
+/// Makes two tests, `name::hexad` and `name::stock`, of each function `name` that takes a [`Kind`].
+#[macro_export]
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            #[test]
+            fn hexad() {
+                super::$name($crate::Kind::Hexad);
+            }
+
+            #[test]
+            fn stock() {
+                super::$name($crate::Kind::Stock);
+            }
+        })+
+    };
+}
