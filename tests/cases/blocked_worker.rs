@@ -10,14 +10,20 @@ const SLEEP: Duration = Duration::from_secs(10);
 
 /// Blocks node 0 for [`SLEEP`]; gives the first mark that another node made meanwhile.
 fn mark_while_blocked(kind: Kind, args: &[&str]) -> Option<String> {
-    let all: Vec<&str> = ["--enable-debug-command", "yes"].iter().chain(args).copied().collect();
+    let all: Vec<&str> = ["--enable-debug-command", "yes"]
+        .iter()
+        .chain(args)
+        .copied()
+        .collect();
     let cluster = Cluster::start(&[kind; 3], NODE_TIMEOUT, &all);
     cluster.create_by_redis_cli(0);
     cluster.wait_agreed();
 
     let seconds = SLEEP.as_secs().to_string();
     let mut blocked = cluster[0].conn();
-    blocked.send(&["DEBUG", "SLEEP", &seconds]).expect("the node takes the command");
+    blocked
+        .send(&["DEBUG", "SLEEP", &seconds])
+        .expect("the node takes the command");
     let start = Instant::now();
     let mut mark = None;
     while start.elapsed() < SLEEP {
@@ -32,16 +38,26 @@ fn mark_while_blocked(kind: Kind, args: &[&str]) -> Option<String> {
     }
     let slept = blocked.read().expect("the command ends");
     assert_eq!(slept.text(), "OK");
-    assert!(start.elapsed() >= SLEEP, "the sleep was cut short: {:?}", start.elapsed());
+    assert!(
+        start.elapsed() >= SLEEP,
+        "the sleep was cut short: {:?}",
+        start.elapsed()
+    );
     mark
 }
 
 #[test]
 fn hexad_with_its_only_worker_blocked_is_not_marked() {
-    assert_eq!(mark_while_blocked(Kind::Hexad, &["--io-threads", "1"]), None);
+    assert_eq!(
+        mark_while_blocked(Kind::Hexad, &["--io-threads", "1"]),
+        None
+    );
 }
 
 #[test]
 fn stock_is_marked() {
-    assert!(mark_while_blocked(Kind::Stock, &[]).is_some(), "nobody noticed");
+    assert!(
+        mark_while_blocked(Kind::Stock, &[]).is_some(),
+        "nobody noticed"
+    );
 }

@@ -18,7 +18,10 @@ on_both! {
 fn six_nodes_by_redis_cli(kind: Kind) {
     let cluster = Cluster::start(&[kind; 6], NODE_TIMEOUT, &[]);
     let created = cluster.create_by_redis_cli(1);
-    assert!(created.contains("[OK] All 16384 slots covered"), "{created}");
+    assert!(
+        created.contains("[OK] All 16384 slots covered"),
+        "{created}"
+    );
     cluster.wait_agreed();
     let first = cluster[0].address();
 
@@ -35,7 +38,10 @@ fn six_nodes_by_redis_cli(kind: Kind) {
 
     let called = redis_cli(&["--cluster", "call", &first, "ECHO", "hello"]);
     for node in cluster.nodes() {
-        assert!(called.contains(&format!("{}: hello", node.address())), "{called}");
+        assert!(
+            called.contains(&format!("{}: hello", node.address())),
+            "{called}"
+        );
     }
 
     let set = redis_cli(&["--cluster", "set-timeout", &first, "7000"]);
@@ -56,9 +62,16 @@ fn replicas_send_clients_to_their_primary(cluster: &Cluster) {
             continue;
         }
         assert!(me.has("slave") && me.slots.is_empty(), "{me:?}");
-        let primary = cluster.view(index).into_iter().find(|node| node.id == me.master);
+        let primary = cluster
+            .view(index)
+            .into_iter()
+            .find(|node| node.id == me.master);
         let primary = primary.expect("a replica knows its primary");
-        let slot: u16 = primary.slots[0].split('-').next().and_then(|s| s.parse().ok()).unwrap();
+        let slot: u16 = primary.slots[0]
+            .split('-')
+            .next()
+            .and_then(|s| s.parse().ok())
+            .unwrap();
         let key = key_in_slot(&cluster[index], slot);
         let expected = format!("MOVED {slot} 127.0.0.1:{}", primary.port());
         assert_eq!(cluster[index].cmd(&format!("GET {key}")).text(), expected);
@@ -96,7 +109,10 @@ fn slots_move_between_nodes(kind: Kind) {
         Ok(())
     });
     let checked = redis_cli(&["--cluster", "check", &first]);
-    assert!(checked.contains("[OK] All 16384 slots covered"), "{checked}");
+    assert!(
+        checked.contains("[OK] All 16384 slots covered"),
+        "{checked}"
+    );
 
     let empty = cluster.id(3);
     let mut args = vec!["--cluster", "reshard", &first];
@@ -112,7 +128,11 @@ fn slots_move_between_nodes(kind: Kind) {
             }
         }
         let alone = cluster.view(3);
-        if alone.len() == 1 { Ok(()) } else { Err(format!("the node itself knows {alone:?}")) }
+        if alone.len() == 1 {
+            Ok(())
+        } else {
+            Err(format!("the node itself knows {alone:?}"))
+        }
     });
 }
 
@@ -124,7 +144,11 @@ fn the_script(kind: Kind) {
     let base = ports[0].port().to_string();
     let script = |args: &[&str]| {
         let mut command = Command::new(workspace_root().join("scripts/cluster"));
-        command.args(args).arg("--dir").arg(&folder).env("HEXAD_BIN", kind.binary());
+        command
+            .args(args)
+            .arg("--dir")
+            .arg(&folder)
+            .env("HEXAD_BIN", kind.binary());
         let (success, text) = run(&mut command);
         assert!(success, "scripts/cluster {args:?}\n{text}");
         text

@@ -11,7 +11,14 @@ const MARGIN: Duration = Duration::from_secs(30);
 
 #[test]
 fn three_hexad_and_three_stock_nodes() {
-    let kinds = [Kind::Hexad, Kind::Stock, Kind::Hexad, Kind::Stock, Kind::Hexad, Kind::Stock];
+    let kinds = [
+        Kind::Hexad,
+        Kind::Stock,
+        Kind::Hexad,
+        Kind::Stock,
+        Kind::Hexad,
+        Kind::Stock,
+    ];
     let mut cluster = Cluster::create(&kinds, 0, NODE_TIMEOUT);
     slots_are_told_alike(&cluster);
     every_key_is_reached_from_every_node(&cluster);
@@ -25,7 +32,11 @@ fn three_hexad_and_three_stock_nodes() {
 fn slots_are_told_alike(cluster: &Cluster) {
     let slots = |index: usize| {
         let reply = cluster[index].cmd("CLUSTER SLOTS");
-        let mut ranges: Vec<_> = reply.array().iter().map(|range| format!("{range:?}")).collect();
+        let mut ranges: Vec<_> = reply
+            .array()
+            .iter()
+            .map(|range| format!("{range:?}"))
+            .collect();
         ranges.sort();
         ranges
     };
@@ -48,7 +59,8 @@ fn shard_without_offset(shard: &Value) -> String {
     let nodes = fields[3].array().iter().map(|node| {
         let pairs = node.array().chunks_exact(2);
         let kept = pairs.filter(|pair| pair[0].text() != "replication-offset");
-        kept.map(|pair| format!("{}={} ", pair[0].text(), pair[1].text())).collect::<String>()
+        kept.map(|pair| format!("{}={} ", pair[0].text(), pair[1].text()))
+            .collect::<String>()
     });
     format!("{slots} {:?}", nodes.collect::<Vec<_>>())
 }
@@ -66,18 +78,30 @@ fn every_key_is_reached_from_every_node(cluster: &Cluster) {
         for start in 0..6 {
             let (reply, followed) = client.call(start, &["GET", &key]);
             assert_eq!(reply.text(), value, "{key} from node {start}");
-            assert!(followed <= 1, "{key} took {followed} redirects from node {start}");
+            assert!(
+                followed <= 1,
+                "{key} took {followed} redirects from node {start}"
+            );
         }
     }
-    assert!(redirects > 300, "only {redirects} of 600 keys lay elsewhere");
+    assert!(
+        redirects > 300,
+        "only {redirects} of 600 keys lay elsewhere"
+    );
     for node in cluster.nodes() {
-        assert!(node.cmd("DBSIZE").int() > 50, "{} holds few keys", node.address());
+        assert!(
+            node.cmd("DBSIZE").int() > 50,
+            "{} holds few keys",
+            node.address()
+        );
     }
 }
 
 fn killed_node_is_failed_and_comes_back(cluster: &mut Cluster, victim: usize) {
     let before = cluster.seen_by(victim, victim).lasting();
-    let others: Vec<_> = (0..cluster.len()).filter(|&index| index != victim).collect();
+    let others: Vec<_> = (0..cluster.len())
+        .filter(|&index| index != victim)
+        .collect();
 
     cluster[victim].kill();
     let killed = Instant::now();
@@ -85,7 +109,10 @@ fn killed_node_is_failed_and_comes_back(cluster: &mut Cluster, victim: usize) {
         for &index in &others {
             let line = cluster.seen_by(index, victim);
             if !line.has("fail") {
-                return Err(format!("after {:?} node {index} sees {line:?}", killed.elapsed()));
+                return Err(format!(
+                    "after {:?} node {index} sees {line:?}",
+                    killed.elapsed()
+                ));
             }
         }
         Ok(())
@@ -101,15 +128,23 @@ fn killed_node_is_failed_and_comes_back(cluster: &mut Cluster, victim: usize) {
     });
 
     cluster[victim].restart();
-    cluster.wait("FAIL is lifted everywhere", 2 * NODE_TIMEOUT + MARGIN, |cluster| {
-        for &index in &others {
-            let line = cluster.seen_by(index, victim);
-            if line.has("fail") || line.has("fail?") {
-                return Err(format!("node {index} sees {line:?}"));
+    cluster.wait(
+        "FAIL is lifted everywhere",
+        2 * NODE_TIMEOUT + MARGIN,
+        |cluster| {
+            for &index in &others {
+                let line = cluster.seen_by(index, victim);
+                if line.has("fail") || line.has("fail?") {
+                    return Err(format!("node {index} sees {line:?}"));
+                }
             }
-        }
-        Ok(())
-    });
+            Ok(())
+        },
+    );
     cluster.wait_agreed();
-    assert_eq!(cluster.seen_by(victim, victim).lasting(), before, "kept across the restart");
+    assert_eq!(
+        cluster.seen_by(victim, victim).lasting(),
+        before,
+        "kept across the restart"
+    );
 }

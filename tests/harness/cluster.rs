@@ -184,7 +184,10 @@ impl Cluster {
     /// A client that follows redirects between the nodes.
     #[must_use]
     pub fn client(&self) -> ClusterClient {
-        ClusterClient { ports: self.nodes.iter().map(Server::port).collect(), conns: HashMap::new() }
+        ClusterClient {
+            ports: self.nodes.iter().map(Server::port).collect(),
+            conns: HashMap::new(),
+        }
     }
 }
 
@@ -208,12 +211,17 @@ impl ClusterClient {
         let mut asking = false;
         for redirects in 0..16 {
             assert!(self.ports.contains(&port), "{args:?} led to port {port}");
-            let conn = self.conns.entry(port).or_insert_with(|| Conn::open(port).expect("a node"));
+            let conn = self
+                .conns
+                .entry(port)
+                .or_insert_with(|| Conn::open(port).expect("a node"));
             if asking {
                 conn.ok("ASKING");
             }
             let reply = conn.call(args);
-            let Value::Error(text) = &reply else { return (reply, redirects) };
+            let Value::Error(text) = &reply else {
+                return (reply, redirects);
+            };
             let mut words = text.split(' ');
             asking = match words.next() {
                 Some("MOVED") => false,
@@ -221,7 +229,11 @@ impl ClusterClient {
                 _ => return (reply, redirects),
             };
             let address = words.nth(1).unwrap_or_default();
-            port = address.rsplit(':').next().and_then(|p| p.parse().ok()).unwrap_or(0);
+            port = address
+                .rsplit(':')
+                .next()
+                .and_then(|p| p.parse().ok())
+                .unwrap_or(0);
         }
         panic!("{args:?} is redirected without end");
     }
