@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Config;
 use super::error::StartError;
 use super::kind::system_error_text;
-use super::load::{Loader, read};
-use super::values::Values;
+use super::load::read;
 use super::words::quote;
 
 /// What the command line asks for.
@@ -43,8 +42,8 @@ const VERSION: &str = concat!("Redis server v=7.0.15 hexad=", env!("CARGO_PKG_VE
 
 impl Config {
     /// Reads a command line (without the program's name), the file it names, and standard input where it says so.
-    pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Start, StartError> {
-        let args: Vec<Vec<u8>> = args.into_iter().map(|arg| arg.as_bytes().to_vec()).collect();
+    pub fn from_args(args: &[OsString]) -> Result<Start, StartError> {
+        let args: Vec<Vec<u8>> = args.iter().map(|arg| arg.as_bytes().to_vec()).collect();
         match args.first().map(Vec::as_slice) {
             Some(b"-v" | b"--version") => return Ok(Start::Print(VERSION.into())),
             Some(b"-h" | b"--help") => return Err(StartError::Usage(HELP.into())),
@@ -55,11 +54,14 @@ impl Config {
             return Err(StartError::Usage(format!("hexad does not support {mode}")));
         }
         let sources = Sources::of(&args);
+        let from_stdin = sources.from_stdin;
         let (text, file) = sources.gather()?;
-        let mut loader = Loader::new(Values::defaults());
-        loader.text(&text)?;
-        loader.finish()?;
-        Ok(Start::Run(Box::new(Config::from_values(loader.values, loader.extras, file))))
+        let config = Config { file, ..Config::from_text(&text)? };
+        if config.daemonize && from_stdin {
+            let reason = "daemonize does not go with a configuration from standard input".into();
+            return Err(StartError::General { reason });
+        }
+        Ok(Start::Run(Box::new(config)))
     }
 }
 

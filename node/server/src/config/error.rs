@@ -53,14 +53,3 @@ pub enum SetError {
         reason: String,
     },
 }
-
-/// `CONFIG REWRITE` failed; Display is the whole error reply.
-#[derive(Debug, thiserror::Error)]
-pub enum RewriteError {
-    /// The server was started without a file.
-    #[error("ERR The server is running without a config file")]
-    NoFile,
-    /// The file could not be read or written.
-    #[error("ERR Rewriting config file: {}", super::kind::system_error_text(.0))]
-    Io(#[from] std::io::Error),
-}

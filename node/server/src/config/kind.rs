@@ -383,7 +383,10 @@ fn is_valid_template(template: &[u8]) -> bool {
     !matches!(template.trim_ascii(), b"" | b"{title}")
 }
 
-/// A decimal integer in stock's lenient form, which allows leading zeros and a sign.
+/// A decimal integer in the lenient form of C's strtoll: blanks and a sign before it, leading zeros, "" for 0.
 fn parse_i64(word: &[u8]) -> Option<i64> {
-    str::from_utf8(word).ok()?.parse().ok()
+    match str::from_utf8(word).ok()?.trim_ascii_start() {
+        "" => Some(0),
+        number => number.parse().ok(),
+    }
 }

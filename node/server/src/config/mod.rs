@@ -9,6 +9,8 @@
 //! * `cluster-stall-timeout` is hexad's own, `cluster-announce-human-nodename` is from Redis 7.2.
 //! * Memory values beyond 64 bits are refused; stock wraps around.
 //! * `tls-port`, `tls-cluster` and `tls-replication` are refused, as an unencrypted server would be dangerous.
+//! * `latency-tracking-info-percentiles` takes no hexadecimal numbers.
+//! * `daemonize` does not go with a configuration from standard input, which the daemon could not read again.
 //! * Modules, sentinel mode and `--test-memory` are refused.
 //! * An `include` that includes itself is an error; stock crashes.
 
@@ -32,7 +34,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 pub use command_line::Start;
-pub use error::{RewriteError, SetError, StartError};
+pub use error::{SetError, StartError};
 pub use kind::{Check, Kind, Range};
 use load::{Extras, Loader, split_blanks};
 pub use settings::{
@@ -99,11 +101,11 @@ impl Config {
     /// `CONFIG GET`: the directives that any of the patterns names, with their values as text. A pattern with a
     /// wildcard matches names and aliases in any case, but for hidden directives; a full name is answered in the
     /// spelling of the question.
-    pub fn get(&self, patterns: &[&[u8]]) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    pub fn get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+        let mut found: Vec<(String, Vec<u8>)> = Vec::new();
         let mut add = |name: &[u8], id: Id| {
-            if !found.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
-                found.push((name.to_vec(), self.values[id].to_text()));
+            if !found.iter().any(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name)) {
+                found.push((String::from_utf8_lossy(name).into_owned(), self.values[id].to_text()));
             }
         };
         for &pattern in patterns {

@@ -4,11 +4,10 @@
 //! file is added at the end if it is not at its default. Comments, `include`, and whatever else the file holds stay.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use super::error::RewriteError;
 use super::kind::Kind;
 use super::number::format_memory;
 use super::table::{DIRECTIVES, Directive, Id};
@@ -20,14 +19,15 @@ use super::Config;
 const MARKER: &[u8] = b"# Added by CONFIG REWRITE";
 
 impl Config {
-    /// `CONFIG REWRITE`: writes the configuration to its file, all of it or nothing, and to the disk.
-    pub fn rewrite_file(&self) -> Result<(), RewriteError> {
-        let path = self.file().ok_or(RewriteError::NoFile)?;
+    /// `CONFIG REWRITE`: writes the configuration to its file, all of it or nothing, and to the disk. Where the server
+    /// was started without a file, the error is `NotFound`.
+    pub fn rewrite_file(&self) -> io::Result<()> {
+        let path = self.file().ok_or(io::ErrorKind::NotFound)?;
         let old = match std::fs::read(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read?,
         };
-        Ok(replace_file(path, &self.rewrite(&old))?)
+        replace_file(path, &self.rewrite(&old))
     }
 
     /// The text of the configuration file that is `old` now.
@@ -147,7 +147,7 @@ fn directive_of(line: &[u8]) -> Option<Id> {
 }
 
 /// Replaces a file by way of a temporary one beside it, so that a crash leaves the old text or the new one.
-fn replace_file(path: &Path, text: &[u8]) -> std::io::Result<()> {
+fn replace_file(path: &Path, text: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
@@ -162,7 +162,7 @@ fn replace_file(path: &Path, text: &[u8]) -> std::io::Result<()> {
 }
 
 /// Writes `temporary` with the permissions of `original`: it may hold passwords.
-fn write_synced(temporary: &Path, original: &Path, text: &[u8]) -> std::io::Result<()> {
+fn write_synced(temporary: &Path, original: &Path, text: &[u8]) -> io::Result<()> {
     const DEFAULT_MODE: u32 = 0o644;
     let mode = std::fs::metadata(original).map_or(DEFAULT_MODE, |metadata| metadata.permissions().mode() & 0o777);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(temporary)?;
