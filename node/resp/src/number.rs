@@ -88,7 +88,7 @@ fn write_general(out: &mut Vec<u8>, value: f64) {
     if value.is_sign_negative() {
         out.push(b'-');
     }
-    if exponent < -4 || exponent >= SIGNIFICANT_DIGITS {
+    if !(-4..SIGNIFICANT_DIGITS).contains(&exponent) {
         write_point(out, digits, 1);
         let _ = write!(
             out,
@@ -162,7 +162,7 @@ mod tests {
             (-0.0, "-0"),
             (1.0, "1"),
             (-42.0, "-42"),
-            (3.141, "3.141"),
+            (2.75, "2.75"),
             (0.1, "0.10000000000000001"),
             (-0.1, "-0.10000000000000001"),
             (1.0 / 3.0, "0.33333333333333331"),

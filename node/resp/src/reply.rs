@@ -404,7 +404,7 @@ mod tests {
             ),
             (|r| r.bool(true), ":1\r\n", "#t\r\n"),
             (|r| r.bool(false), ":0\r\n", "#f\r\n"),
-            (|r| r.double(3.141), "$5\r\n3.141\r\n", ",3.141\r\n"),
+            (|r| r.double(3.25), "$4\r\n3.25\r\n", ",3.25\r\n"),
             (
                 |r| r.double(f64::NEG_INFINITY),
                 "$4\r\n-inf\r\n",
