@@ -829,7 +829,7 @@ mod tests {
     #[test]
     fn renamed_and_copied() {
         for len in [3, 100, 3000] {
-            let mut entry = OwnedEntry::string(b"a", &vec![b'v'; len], Some(9)).unwrap();
+            let entry = OwnedEntry::string(b"a", &vec![b'v'; len], Some(9)).unwrap();
             entry.set_access(3);
             let copy = entry.copy_as(b"longer key").unwrap();
             let moved = entry.with_key(b"other").unwrap();

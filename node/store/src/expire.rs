@@ -5,9 +5,9 @@
 //! position is one in hash space, as SCAN's is, and so survives whatever happens between calls.
 
 use crate::entry::OwnedEntry;
-use crate::geometry::Geometry;
+use crate::geometry::{CURSOR_BITS, Geometry};
 use crate::hash::KeyHash;
-use crate::table::{CURSOR_BITS, Table, position_of_tag};
+use crate::table::{Table, position_of_tag};
 
 /// Cells that cost as much to walk over as one entry to look at.
 const CELLS_PER_ENTRY: usize = 16;

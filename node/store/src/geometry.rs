@@ -5,6 +5,9 @@
 
 use crate::hash::TAG_BITS;
 
+/// Bits of a SCAN cursor: the server puts 14 bits of slot beside them.
+pub(crate) const CURSOR_BITS: u32 = 48;
+
 /// Up to this many cells a segment is one dense sorted array without gaps: a walk over two cache lines
 /// costs less than the gaps would.
 const DENSE_MAX: u32 = 16;
@@ -21,6 +24,9 @@ pub(crate) trait Geometry {
     /// Bits of the hash that one directory resolves; segments that divide further get a directory of
     /// their own. 2^14 places take 384 KiB, so that doubling a directory stays well below a millisecond.
     const DIRECTORY_BITS: u8;
+    /// Depth of the deepest segments, at most what a cursor can resolve. Segments that would have to
+    /// split further grow instead; an honest hash gets here after 2^40 entries.
+    const DEPTH_MAX: u8;
 }
 
 /// The geometry of real tables.
@@ -30,6 +36,7 @@ pub(crate) struct Production;
 impl Geometry for Production {
     const SEGMENT_MAX: u32 = 4096;
     const DIRECTORY_BITS: u8 = 14;
+    const DEPTH_MAX: u8 = (CURSOR_BITS - TAG_BITS) as u8;
 }
 
 /// Homes of a hashed segment of `capacity` cells.
@@ -63,7 +70,7 @@ pub(crate) const fn max_len(capacity: u32) -> u32 {
 /// Whether `len` entries are so few for `capacity` cells that the segment should shrink: half. Growing
 /// leaves at least 7/10, so that neither undoes the other at once.
 pub(crate) const fn is_sparse(len: u32, capacity: u32) -> bool {
-    len <= capacity / 2 && capacity > 1
+    capacity > 0 && len <= capacity / 2
 }
 
 /// The next larger capacity: the allocator's size classes.

@@ -4,10 +4,10 @@ use rand::{Rng, RngCore};
 
 use crate::cell::Cell;
 use crate::entry::Entry;
-use crate::geometry::Geometry;
+use crate::geometry::{CURSOR_BITS, Geometry};
 use crate::hash::KeyHash;
 use crate::segment::Segment;
-use crate::table::{CURSOR_BITS, Table, position_of_tag};
+use crate::table::{Table, position_of_tag};
 
 /// How many cells ahead a walk that looks at all entries prefetches them.
 const PREFETCH_CELLS: usize = 8;

@@ -54,14 +54,10 @@ use crate::hash::{HashSeed, KeyHash, TAG_BITS};
 use crate::segment::Segment;
 
 mod directory;
+#[cfg(test)]
+mod tests;
+
 use directory::Directory;
-
-/// Bits of a SCAN cursor.
-pub(crate) const CURSOR_BITS: u32 = 48;
-
-/// Deepest segments: what a cursor can resolve. Segments that would have to split further grow instead;
-/// an honest hash gets here after 2^40 entries.
-const MAX_DEPTH: u8 = (CURSOR_BITS - TAG_BITS) as u8;
 
 /// Entries by key, in the order of the keys' hashes.
 pub(crate) struct Table<G: Geometry = Production> {
@@ -283,7 +279,7 @@ impl<G: Geometry> Table<G> {
         let segment = self.segment_mut(hash);
         let at_maximum = segment.capacity() >= G::SEGMENT_MAX
             && segment.len() >= segment.capacity() / 2
-            && segment.depth() < MAX_DEPTH;
+            && segment.depth() < G::DEPTH_MAX;
         if !at_maximum {
             return segment.grow();
         }

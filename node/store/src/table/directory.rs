@@ -188,3 +188,32 @@ impl Directory {
         self.deepest = self.nodes.iter().filter(is_deepest).count();
     }
 }
+
+#[cfg(test)]
+impl Directory {
+    /// Panics unless the invariants hold.
+    pub(super) fn check(&self) {
+        assert_eq!(self.nodes.len(), 1 << self.bits);
+        let mut deepest = 0;
+        let mut at = 0;
+        while at < self.nodes.len() {
+            let width = match &self.nodes[at] {
+                Node::Segment(segment) => 1 << (self.base + self.bits - segment.depth()),
+                Node::Directory(child) => {
+                    assert_eq!(child.base, self.base + self.bits);
+                    child.check();
+                    1
+                }
+                Node::Alias(first) => panic!("alias of {first} out of place"),
+            };
+            assert_eq!(at % width, 0);
+            deepest += usize::from(width == 1);
+            for alias in &self.nodes[at + 1..at + width] {
+                assert!(matches!(alias, Node::Alias(first) if *first as usize == at));
+            }
+            at += width;
+        }
+        assert_eq!(self.deepest, deepest);
+        assert!(deepest > 0, "the directory is as small as can be");
+    }
+}
