@@ -9,7 +9,7 @@ use crate::queue::Micros;
 
 /// The file on disk, and the replacement being written.
 #[derive(Clone, Debug, Default)]
-pub struct Disk {
+pub(crate) struct Disk {
     durable: Option<Vec<u8>>,
     in_flight: Option<Vec<u8>>,
     /// Until when every write takes longer: a stalled disk.
@@ -19,25 +19,28 @@ pub struct Disk {
 impl Disk {
     /// What a process that starts now would read.
     #[must_use]
-    pub fn durable(&self) -> Option<&[u8]> {
+    pub(crate) fn durable(&self) -> Option<&[u8]> {
         self.durable.as_deref()
     }
 
     /// Starts a replacement. There is one at a time: a driver waits for it before the next.
-    pub fn begin(&mut self, text: Vec<u8>) {
-        assert!(self.in_flight.is_none(), "the driver started two writes of nodes.conf at once");
+    pub(crate) fn begin(&mut self, text: Vec<u8>) {
+        assert!(
+            self.in_flight.is_none(),
+            "the driver started two writes of nodes.conf at once"
+        );
         self.in_flight = Some(text);
     }
 
     /// The replacement is complete: written, synced, renamed, and the folder synced.
-    pub fn complete(&mut self) {
+    pub(crate) fn complete(&mut self) {
         let text = self.in_flight.take().expect("a write was in flight");
         self.durable = Some(text);
     }
 
     /// The process or the machine died. `renamed` tells whether a replacement in flight had got
     /// as far as its rename.
-    pub fn crash(&mut self, renamed: bool) {
+    pub(crate) fn crash(&mut self, renamed: bool) {
         let in_flight = self.in_flight.take();
         if renamed && in_flight.is_some() {
             self.durable = in_flight;
@@ -61,6 +64,10 @@ mod tests {
         assert_eq!(disk.durable(), Some(&b"one"[..]));
         assert_eq!(renamed.durable(), Some(&b"two"[..]));
         renamed.crash(true);
-        assert_eq!(renamed.durable(), Some(&b"two"[..]), "nothing was in flight");
+        assert_eq!(
+            renamed.durable(),
+            Some(&b"two"[..]),
+            "nothing was in flight"
+        );
     }
 }

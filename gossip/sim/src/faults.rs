@@ -7,12 +7,11 @@ use rand::seq::IndexedRandom;
 use crate::network::HostId;
 use crate::queue::{MS, Micros, SECOND};
 use crate::scenario::{FaultKind, HEAL_AT_US};
-use crate::stranger;
 use crate::world::{Event, World};
 
 /// One change for the worse, or its end.
 #[derive(Clone, Debug)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// kill -9; the kernel lives on and closes the connections.
     Kill(HostId),
     /// The process starts again, with what the disk has.
@@ -40,7 +39,7 @@ pub enum Fault {
 }
 
 /// Brings about one fault of the scenario, schedules its end, and answers when the next is due.
-pub fn strike(world: &mut World) -> Option<Micros> {
+pub(crate) fn strike(world: &mut World) -> Option<Micros> {
     let kinds = world.scenario.faults.clone();
     let kind = *kinds.choose(&mut world.rng)?;
     let until_us = end(world);
@@ -76,14 +75,14 @@ fn begin(world: &mut World, kind: FaultKind, until_us: Micros) {
             cut(world, between(world, &group), until_us);
         }
         FaultKind::Partition => {
-            let group = (0..world.host_count()).filter(|_| world.rng.random_ratio(1, 2));
-            let group: Vec<HostId> = group.map(|index| HostId(index as u16)).collect();
+            let mut group: Vec<HostId> = world.host_ids().collect();
+            group.retain(|_| world.rng.random_ratio(1, 2));
             cut(world, between(world, &group), until_us);
         }
         FaultKind::Flapping => flap(world, &both, until_us),
         FaultKind::Resets => world.fault(Fault::Reset(host)),
         FaultKind::DiskStall => world.fault(Fault::StallDisk(host, until_us)),
-        FaultKind::Stranger => stranger::send(world, host),
+        FaultKind::Stranger => world.fault(Fault::Stranger(host)),
         FaultKind::AddressSwap => {
             world.fault(Fault::Kill(host));
             world.fault(Fault::Kill(other));
@@ -102,7 +101,12 @@ fn pair(world: &mut World, begin: Fault, until_us: Micros, end: Fault) {
 }
 
 fn cut(world: &mut World, pairs: Vec<(HostId, HostId)>, until_us: Micros) {
-    pair(world, Fault::Cut(pairs.clone()), until_us, Fault::Heal(pairs));
+    pair(
+        world,
+        Fault::Cut(pairs.clone()),
+        until_us,
+        Fault::Heal(pairs),
+    );
 }
 
 fn flap(world: &mut World, pairs: &[(HostId, HostId)], until_us: Micros) {
@@ -117,10 +121,15 @@ fn flap(world: &mut World, pairs: &[(HostId, HostId)], until_us: Micros) {
 
 /// Every direction between the group and the rest.
 fn between(world: &World, group: &[HostId]) -> Vec<(HostId, HostId)> {
-    let all = (0..world.host_count()).map(|index| HostId(index as u16));
-    let rest: Vec<HostId> = all.filter(|host| !group.contains(host)).collect();
+    let rest: Vec<HostId> = world
+        .host_ids()
+        .filter(|host| !group.contains(host))
+        .collect();
     group
         .iter()
-        .flat_map(|&inside| rest.iter().flat_map(move |&out| [(inside, out), (out, inside)]))
+        .flat_map(|&inside| {
+            rest.iter()
+                .flat_map(move |&out| [(inside, out), (out, inside)])
+        })
         .collect()
 }

@@ -21,23 +21,23 @@ use crate::queue::{MS, Micros, SECOND};
 
 /// A machine that runs at most one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HostId(pub u16);
+pub(crate) struct HostId(pub u16);
 
 impl HostId {
     /// As an index.
     #[must_use]
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         usize::from(self.0)
     }
 }
 
 /// A connection, established or being so. Ids are not reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ConnId(u32);
+pub(crate) struct ConnId(u32);
 
 /// One of the two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
+pub(crate) enum Side {
     /// The end that connected.
     Opener,
     /// The end that accepted.
@@ -55,7 +55,7 @@ impl Side {
 
 /// How packets fare in a scenario.
 #[derive(Clone, Copy, Debug)]
-pub struct Weather {
+pub(crate) struct Weather {
     /// The least one-way delay.
     pub delay_us: Micros,
     /// Up to this much is added, evenly spread.
@@ -70,7 +70,7 @@ pub struct Weather {
 
 /// What the queue holds for the network.
 #[derive(Debug)]
-pub enum Packet {
+pub(crate) enum Packet {
     /// A connection attempt reaches the other host.
     Syn {
         /// The connection.
@@ -89,7 +89,7 @@ pub enum Packet {
 
 /// What a packet means to the process at the end that it reached.
 #[derive(Debug)]
-pub enum Arrival {
+pub(crate) enum Arrival {
     /// A new inbound connection.
     Accepted {
         /// The host that connected.
@@ -107,14 +107,14 @@ pub enum Arrival {
 }
 
 /// Arrivals name the host, the connection and the end.
-pub type Arrived = (HostId, ConnId, Side, Arrival);
+pub(crate) type Arrived = (HostId, ConnId, Side, Arrival);
 
 /// How often a connection attempt is repeated before it counts as timed out, as Linux does.
 const SYN_RETRIES: u32 = 6;
 
 /// All hosts and connections.
 #[derive(Debug)]
-pub struct Network {
+pub(crate) struct Network {
     rng: SmallRng,
     weather: Weather,
     hosts: Vec<Host>,
@@ -172,11 +172,16 @@ enum Segment {
 impl Network {
     /// A network of `hosts` hosts, powered on, on which nothing listens yet.
     #[must_use]
-    pub fn new(seed: u64, hosts: usize, weather: Weather) -> Self {
+    pub(crate) fn new(seed: u64, hosts: usize, weather: Weather) -> Self {
         Network {
             rng: SmallRng::seed_from_u64(seed),
             weather,
-            hosts: (0..hosts).map(|_| Host { powered: true, listening: false }).collect(),
+            hosts: (0..hosts)
+                .map(|_| Host {
+                    powered: true,
+                    listening: false,
+                })
+                .collect(),
             addresses: BTreeMap::new(),
             cuts: vec![vec![0; hosts]; hosts],
             conns: Vec::new(),
@@ -187,46 +192,46 @@ impl Network {
 
     /// Packets that the last calls have put on their way: when they arrive, and what they are.
     /// The caller queues them.
-    pub fn departures(&mut self) -> std::vec::Drain<'_, (Micros, Packet)> {
+    pub(crate) fn departures(&mut self) -> std::vec::Drain<'_, (Micros, Packet)> {
         self.outbox.drain(..)
     }
 
     /// From now on the network is at its best: no losses, no doubles, no spikes.
-    pub fn calm(&mut self) {
+    pub(crate) fn calm(&mut self) {
         self.weather.spike_one_in = 0;
         self.weather.drop_one_in = 0;
         self.weather.double_one_in = 0;
     }
 
     /// Gives an address to a host; whoever had it loses it.
-    pub fn assign(&mut self, address: SocketAddr, host: HostId) {
+    pub(crate) fn assign(&mut self, address: SocketAddr, host: HostId) {
         self.addresses.insert(address, host);
     }
 
     /// A process on `host` starts or stops listening.
-    pub fn set_listening(&mut self, host: HostId, listening: bool) {
+    pub(crate) fn set_listening(&mut self, host: HostId, listening: bool) {
         self.hosts[host.index()].listening = listening;
     }
 
     /// Turns a host on or off. While it is off nothing reaches it and nobody answers for it.
-    pub fn set_powered(&mut self, host: HostId, powered: bool) {
+    pub(crate) fn set_powered(&mut self, host: HostId, powered: bool) {
         self.hosts[host.index()].powered = powered;
     }
 
     /// Whether the direction is cut.
     #[must_use]
-    pub fn is_cut(&self, from: HostId, to: HostId) -> bool {
+    pub(crate) fn is_cut(&self, from: HostId, to: HostId) -> bool {
         self.cuts[from.index()][to.index()] > 0
     }
 
     /// Cuts one direction; cuts add up.
-    pub fn cut(&mut self, from: HostId, to: HostId) {
+    pub(crate) fn cut(&mut self, from: HostId, to: HostId) {
         self.cuts[from.index()][to.index()] += 1;
     }
 
     /// Takes back one [`Network::cut`]. What waited in open connections flows again, a
     /// retransmission timeout later.
-    pub fn heal(&mut self, now_us: Micros, from: HostId, to: HostId) {
+    pub(crate) fn heal(&mut self, now_us: Micros, from: HostId, to: HostId) {
         let cuts = &mut self.cuts[from.index()][to.index()];
         *cuts = cuts.checked_sub(1).expect("a cut to heal");
         if *cuts > 0 {
@@ -243,13 +248,14 @@ impl Network {
             let direction = &mut self.conns[conn.0 as usize].toward[to as usize];
             direction.last_arrival_us = direction.last_arrival_us.max(resume_us);
             for _ in 0..std::mem::take(&mut direction.held) {
-                self.outbox.push((direction.last_arrival_us, Packet::Segment { conn, to }));
+                self.outbox
+                    .push((direction.last_arrival_us, Packet::Segment { conn, to }));
             }
         }
     }
 
     /// Starts connecting. The attempt goes on until it is answered, given up, or closed.
-    pub fn connect(&mut self, now_us: Micros, from: HostId, to: SocketAddr) -> ConnId {
+    pub(crate) fn connect(&mut self, now_us: Micros, from: HostId, to: SocketAddr) -> ConnId {
         let conn = ConnId(u32::try_from(self.conns.len()).expect("fewer than 2^32 connections"));
         self.conns.push(Conn {
             opener: from,
@@ -259,14 +265,14 @@ impl Network {
             toward: Default::default(),
         });
         let arrival_us = now_us + self.delay();
-        self.outbox.push((arrival_us, Packet::Syn { conn, attempt: 0 }));
+        self.outbox
+            .push((arrival_us, Packet::Syn { conn, attempt: 0 }));
         conn
     }
 
     /// Sends a frame from one end. Nothing happens when that end is closed.
-    pub fn send(&mut self, now_us: Micros, conn: ConnId, from: Side, frame: Bytes) {
-        if !self.conns[conn.0 as usize].open[from as usize]
-            || self.one_in(self.weather.drop_one_in)
+    pub(crate) fn send(&mut self, now_us: Micros, conn: ConnId, from: Side, frame: Bytes) {
+        if !self.conns[conn.0 as usize].open[from as usize] || self.one_in(self.weather.drop_one_in)
         {
             return;
         }
@@ -277,7 +283,7 @@ impl Network {
     }
 
     /// The process at one end closes it (or dies, its kernel living on).
-    pub fn close(&mut self, now_us: Micros, conn: ConnId, side: Side) {
+    pub(crate) fn close(&mut self, now_us: Micros, conn: ConnId, side: Side) {
         let open = &mut self.conns[conn.0 as usize].open;
         let was_open = std::mem::replace(&mut open[side as usize], false);
         if was_open && open[side.other() as usize] {
@@ -286,12 +292,12 @@ impl Network {
     }
 
     /// The host at one end lost power: the end is gone, and the other one is not told.
-    pub fn vanish(&mut self, conn: ConnId, side: Side) {
+    pub(crate) fn vanish(&mut self, conn: ConnId, side: Side) {
         self.conns[conn.0 as usize].open[side as usize] = false;
     }
 
     /// A packet reaches its host: what that means to the process there.
-    pub fn arrive(&mut self, now_us: Micros, packet: Packet) -> Option<Arrived> {
+    pub(crate) fn arrive(&mut self, now_us: Micros, packet: Packet) -> Option<Arrived> {
         match packet {
             Packet::Syn { conn, attempt } => self.on_syn(now_us, conn, attempt),
             Packet::Segment { conn, to } => self.on_segment(now_us, conn, to),
@@ -316,24 +322,43 @@ impl Network {
         let state = &mut self.conns[conn.0 as usize];
         state.listener = Some(host);
         state.open[Side::Listener as usize] = listening;
-        let answer = if listening { Segment::Accept } else { Segment::Refuse };
+        let answer = if listening {
+            Segment::Accept
+        } else {
+            Segment::Refuse
+        };
         self.dispatch(now_us, conn, Side::Opener, answer);
-        listening.then_some((host, conn, Side::Listener, Arrival::Accepted { from: opener }))
+        listening.then_some((
+            host,
+            conn,
+            Side::Listener,
+            Arrival::Accepted { from: opener },
+        ))
     }
 
     fn repeat_syn(&mut self, now_us: Micros, conn: ConnId, attempt: u32) -> Option<Arrived> {
         if attempt < SYN_RETRIES {
-            let again = Packet::Syn { conn, attempt: attempt + 1 };
+            let again = Packet::Syn {
+                conn,
+                attempt: attempt + 1,
+            };
             self.outbox.push((now_us + (SECOND << attempt), again));
             return None;
         }
         let state = &mut self.conns[conn.0 as usize];
         state.open[Side::Opener as usize] = false;
-        Some((state.opener, conn, Side::Opener, Arrival::Closed { refused: false }))
+        Some((
+            state.opener,
+            conn,
+            Side::Opener,
+            Arrival::Closed { refused: false },
+        ))
     }
 
     fn on_segment(&mut self, now_us: Micros, conn: ConnId, to: Side) -> Option<Arrived> {
-        let receiver = self.host(conn, to).expect("segments flow once the attempt has arrived");
+        let receiver = self
+            .host(conn, to)
+            .expect("segments flow once the attempt has arrived");
         let sender = self.host(conn, to.other()).expect("as above");
         let is_cut = self.is_cut(sender, receiver);
         let state = &mut self.conns[conn.0 as usize];
@@ -343,7 +368,10 @@ impl Network {
             self.waiting.insert((conn, to));
             return None;
         }
-        let segment = direction.in_flight.pop_front().expect("a packet for each segment");
+        let segment = direction
+            .in_flight
+            .pop_front()
+            .expect("a packet for each segment");
         if !state.open[to as usize] {
             // A powered host answers for a dead end with a reset.
             if matches!(segment, Segment::Frame(_) | Segment::Accept)
@@ -359,7 +387,9 @@ impl Network {
             Segment::Frame(frame) => Arrival::Frame(frame),
             Segment::Refuse | Segment::Close => {
                 state.open[to as usize] = false;
-                Arrival::Closed { refused: matches!(segment, Segment::Refuse) }
+                Arrival::Closed {
+                    refused: matches!(segment, Segment::Refuse),
+                }
             }
         };
         Some((receiver, conn, to, arrival))
@@ -371,7 +401,8 @@ impl Network {
         let direction = &mut self.conns[conn.0 as usize].toward[to as usize];
         direction.last_arrival_us = direction.last_arrival_us.max(arrival_us);
         direction.in_flight.push_back(segment);
-        self.outbox.push((direction.last_arrival_us, Packet::Segment { conn, to }));
+        self.outbox
+            .push((direction.last_arrival_us, Packet::Segment { conn, to }));
     }
 
     fn delay(&mut self) -> Micros {
@@ -403,8 +434,13 @@ mod tests {
 
     const A: HostId = HostId(0);
     const B: HostId = HostId(1);
-    const STEADY: Weather =
-        Weather { delay_us: 10, jitter_us: 5, spike_one_in: 0, drop_one_in: 0, double_one_in: 0 };
+    const STEADY: Weather = Weather {
+        delay_us: 10,
+        jitter_us: 5,
+        spike_one_in: 0,
+        drop_one_in: 0,
+        double_one_in: 0,
+    };
 
     struct Bench {
         net: Network,
@@ -417,7 +453,11 @@ mod tests {
             let mut net = Network::new(1, 2, STEADY);
             net.assign(address(), B);
             net.set_listening(B, true);
-            Bench { net, queue: Queue::new(), now_us: 0 }
+            Bench {
+                net,
+                queue: Queue::new(),
+                now_us: 0,
+            }
         }
 
         fn schedule(&mut self) {
@@ -431,7 +471,8 @@ mod tests {
         }
 
         fn send(&mut self, conn: ConnId, from: Side, text: &'static str) {
-            self.net.send(self.now_us, conn, from, Bytes::from_static(text.as_bytes()));
+            self.net
+                .send(self.now_us, conn, from, Bytes::from_static(text.as_bytes()));
         }
 
         /// Runs until nothing is queued; what arrived, in words.
@@ -443,7 +484,9 @@ mod tests {
                 let arrived = self.net.arrive(at_us, packet);
                 self.schedule();
                 seen.extend(arrived.map(|(host, _, _, arrival)| match arrival {
-                    Arrival::Frame(text) => format!("{} {}", host.0, String::from_utf8_lossy(&text)),
+                    Arrival::Frame(text) => {
+                        format!("{} {}", host.0, String::from_utf8_lossy(&text))
+                    }
                     other => format!("{} {other:?}", host.0),
                 }));
             }
@@ -459,12 +502,18 @@ mod tests {
     fn frames_keep_their_order_and_the_close_comes_last() {
         let mut bench = Bench::new();
         let conn = bench.connect();
-        assert_eq!(bench.run(), ["1 Accepted { from: HostId(0) }", "0 Connected"]);
+        assert_eq!(
+            bench.run(),
+            ["1 Accepted { from: HostId(0) }", "0 Connected"]
+        );
         for text in ["a", "b", "c"] {
             bench.send(conn, Side::Opener, text);
         }
         bench.net.close(bench.now_us, conn, Side::Opener);
-        assert_eq!(bench.run(), ["1 a", "1 b", "1 c", "1 Closed { refused: false }"]);
+        assert_eq!(
+            bench.run(),
+            ["1 a", "1 b", "1 c", "1 Closed { refused: false }"]
+        );
     }
 
     #[test]
@@ -481,7 +530,11 @@ mod tests {
         bench.net.set_powered(B, false);
         bench.connect();
         assert_eq!(bench.run(), ["0 Closed { refused: false }"]);
-        assert!(bench.now_us >= 60 * SECOND, "gave up after {} us", bench.now_us);
+        assert!(
+            bench.now_us >= 60 * SECOND,
+            "gave up after {} us",
+            bench.now_us
+        );
     }
 
     #[test]

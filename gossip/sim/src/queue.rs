@@ -4,17 +4,17 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 /// Virtual time in microseconds since the start of the simulation.
-pub type Micros = u64;
+pub(crate) type Micros = u64;
 
 /// One virtual millisecond.
-pub const MS: Micros = 1_000;
+pub(crate) const MS: Micros = 1_000;
 /// One virtual second.
-pub const SECOND: Micros = 1_000 * MS;
+pub(crate) const SECOND: Micros = 1_000 * MS;
 
 /// A priority queue of events by time; events of the same instant keep the order of their pushes,
 /// so that nothing depends on the heap's internals.
 #[derive(Debug)]
-pub struct Queue<E> {
+pub(crate) struct Queue<E> {
     heap: BinaryHeap<Entry<E>>,
     pushed: u64,
 }
@@ -22,18 +22,25 @@ pub struct Queue<E> {
 impl<E> Queue<E> {
     /// An empty queue.
     #[must_use]
-    pub fn new() -> Self {
-        Queue { heap: BinaryHeap::new(), pushed: 0 }
+    pub(crate) fn new() -> Self {
+        Queue {
+            heap: BinaryHeap::new(),
+            pushed: 0,
+        }
     }
 
     /// Schedules `event` for `at_us`.
-    pub fn push(&mut self, at_us: Micros, event: E) {
+    pub(crate) fn push(&mut self, at_us: Micros, event: E) {
         self.pushed += 1;
-        self.heap.push(Entry { at_us, order: self.pushed, event });
+        self.heap.push(Entry {
+            at_us,
+            order: self.pushed,
+            event,
+        });
     }
 
     /// Takes the earliest event.
-    pub fn pop(&mut self) -> Option<(Micros, E)> {
+    pub(crate) fn pop(&mut self) -> Option<(Micros, E)> {
         self.heap.pop().map(|entry| (entry.at_us, entry.event))
     }
 }
@@ -82,7 +89,9 @@ mod tests {
         for (at_us, name) in [(5, "b"), (1, "a"), (5, "c"), (5, "d"), (9, "e")] {
             queue.push(at_us, name);
         }
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, name)| name).collect();
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop())
+            .map(|(_, name)| name)
+            .collect();
         assert_eq!(order, ["a", "b", "c", "d", "e"]);
     }
 }

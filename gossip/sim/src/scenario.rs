@@ -12,11 +12,11 @@ use crate::network::Weather;
 use crate::queue::{MS, Micros, SECOND};
 
 /// Faults and work go on until here; then everything heals.
-pub const HEAL_AT_US: Micros = 600 * SECOND;
+pub(crate) const HEAL_AT_US: Micros = 600 * SECOND;
 
 /// Everything that a seed decides before the first event.
 #[derive(Clone, Debug)]
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// Where it comes from.
     pub seed: u64,
     /// How many hosts, with a node each.
@@ -61,7 +61,7 @@ pub struct Scenario {
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FaultKind {
+pub(crate) enum FaultKind {
     /// kill -9, and a restart later.
     Kill,
     /// Power loss, and a boot later.
@@ -107,11 +107,13 @@ impl FaultKind {
 
 /// A kind of administrators' work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkKind {
+pub(crate) enum WorkKind {
     /// Some slots move from one primary to another, by the migration protocol.
     Migrate,
     /// Slots without an owner are given to a node.
     AddSlots,
+    /// Slots are taken from a node.
+    DelSlots,
     /// CLUSTER BUMPEPOCH.
     BumpEpoch,
     /// An empty node becomes a replica, or another primary's.
@@ -127,9 +129,10 @@ pub enum WorkKind {
 }
 
 impl WorkKind {
-    const ALL: [WorkKind; 8] = [
+    const ALL: [WorkKind; 9] = [
         WorkKind::Migrate,
         WorkKind::AddSlots,
+        WorkKind::DelSlots,
         WorkKind::BumpEpoch,
         WorkKind::Replicate,
         WorkKind::Replace,
@@ -141,7 +144,7 @@ impl WorkKind {
 
 /// Who is told to meet whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mesh {
+pub(crate) enum Mesh {
     /// The first node meets every other one, as redis-cli does.
     Star,
     /// Every node meets the next one.
@@ -155,12 +158,15 @@ pub enum Mesh {
 impl Scenario {
     /// The scenario that a seed stands for.
     #[must_use]
-    pub fn from_seed(seed: u64) -> Self {
+    pub(crate) fn from_seed(seed: u64) -> Self {
         let rng = &mut SmallRng::seed_from_u64(seed);
         // Small clusters are more frequent: they run faster and fail no less.
         let hosts = 5 + rng.random_range(0..=15usize).min(rng.random_range(0..=15));
-        let second_cluster =
-            if hosts >= 8 && rng.random_ratio(1, 5) { rng.random_range(3..=hosts - 5) } else { 0 };
+        let second_cluster = if hosts >= 8 && rng.random_ratio(1, 5) {
+            rng.random_range(3..=hosts - 5)
+        } else {
+            0
+        };
         // A ping for every pair and half node-timeout: what is large gets a long one.
         let node_timeouts: &[u64] = match hosts {
             ..=7 => &[1_000, 2_000, 5_000],
@@ -194,21 +200,34 @@ impl Scenario {
 }
 
 fn weather(rng: &mut SmallRng) -> Weather {
-    let (delay_us, jitter_us) =
-        *[(100, 200), (500, 5 * MS), (20 * MS, 30 * MS)].choose(rng).expect("not empty");
+    let (delay_us, jitter_us) = *[(100, 200), (500, 5 * MS), (20 * MS, 30 * MS)]
+        .choose(rng)
+        .expect("not empty");
     let is_stressed = rng.random_ratio(1, 3);
     Weather {
         delay_us,
         jitter_us,
         spike_one_in: *[0, 0, 500, 50].choose(rng).expect("not empty"),
-        drop_one_in: if is_stressed { *[20, 200].choose(rng).expect("not empty") } else { 0 },
-        double_one_in: if is_stressed { *[10, 100].choose(rng).expect("not empty") } else { 0 },
+        drop_one_in: if is_stressed {
+            *[20, 200].choose(rng).expect("not empty")
+        } else {
+            0
+        },
+        double_one_in: if is_stressed {
+            *[10, 100].choose(rng).expect("not empty")
+        } else {
+            0
+        },
     }
 }
 
 /// Each of them with an even chance; at least one.
 fn subset<T: Copy>(rng: &mut SmallRng, all: &[T]) -> Vec<T> {
-    let mut chosen: Vec<T> = all.iter().copied().filter(|_| rng.random_ratio(1, 2)).collect();
+    let mut chosen: Vec<T> = all
+        .iter()
+        .copied()
+        .filter(|_| rng.random_ratio(1, 2))
+        .collect();
     if chosen.is_empty() {
         chosen.extend(all.choose(rng));
     }

@@ -4,44 +4,44 @@
 use hexad_gossip::NodeId;
 
 /// Frame types, as on the wire.
-pub mod kind {
+pub(crate) mod kind {
     /// PING
-    pub const PING: u16 = 0;
+    pub(crate) const PING: u16 = 0;
     /// PONG
-    pub const PONG: u16 = 1;
+    pub(crate) const PONG: u16 = 1;
     /// MEET
-    pub const MEET: u16 = 2;
+    pub(crate) const MEET: u16 = 2;
     /// FAIL
-    pub const FAIL: u16 = 3;
+    pub(crate) const FAIL: u16 = 3;
     /// UPDATE
-    pub const UPDATE: u16 = 7;
+    pub(crate) const UPDATE: u16 = 7;
 }
 
 /// Node flags, as on the wire.
-pub mod flag {
+pub(crate) mod flag {
     /// A primary.
-    pub const MASTER: u16 = 1;
-    /// A replica.
-    pub const REPLICA: u16 = 2;
+    pub(crate) const MASTER: u16 = 1;
     /// The sender of the gossip gets no answer from it.
-    pub const PFAIL: u16 = 4;
+    pub(crate) const PFAIL: u16 = 4;
     /// A majority gets no answer from it.
-    pub const FAIL: u16 = 8;
+    pub(crate) const FAIL: u16 = 8;
 }
 
-const HEADER_BYTES: usize = 2256;
-const GOSSIP_BYTES: usize = 104;
+/// The header of every frame.
+pub(crate) const HEADER_BYTES: usize = 2256;
+/// One gossip entry.
+pub(crate) const GOSSIP_BYTES: usize = 104;
 const ID_BYTES: usize = 40;
 const BITMAP_BYTES: usize = 2048;
 
 /// A frame seen by its fields.
 #[derive(Clone, Copy, Debug)]
-pub struct Frame<'a>(&'a [u8]);
+pub(crate) struct Frame<'a>(&'a [u8]);
 
 impl<'a> Frame<'a> {
     /// `None` when the bytes cannot be a frame.
     #[must_use]
-    pub fn new(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Option<Self> {
         let frame = Frame(bytes);
         let is_whole = bytes.len() >= HEADER_BYTES
             && bytes.starts_with(b"RCmb")
@@ -51,69 +51,74 @@ impl<'a> Frame<'a> {
 
     /// The type: see [`kind`].
     #[must_use]
-    pub fn kind(self) -> u16 {
+    pub(crate) fn kind(self) -> u16 {
         self.u16(12)
     }
 
     /// The sender's currentEpoch.
     #[must_use]
-    pub fn current_epoch(self) -> u64 {
+    pub(crate) fn current_epoch(self) -> u64 {
         self.u64(16)
     }
 
     /// The configEpoch of the sender, or of its primary.
     #[must_use]
-    pub fn config_epoch(self) -> u64 {
+    pub(crate) fn config_epoch(self) -> u64 {
         self.u64(24)
     }
 
-    /// The sender.
+    /// The sender; `None` when that is no id.
     #[must_use]
-    pub fn sender(self) -> NodeId {
+    pub(crate) fn sender(self) -> Option<NodeId> {
         self.id(40)
     }
 
     /// The slots that the sender (or its primary) claims.
     #[must_use]
-    pub fn slots(self) -> &'a [u8] {
+    pub(crate) fn slots(self) -> &'a [u8] {
         &self.0[80..80 + BITMAP_BYTES]
     }
 
     /// The sender's flags.
     #[must_use]
-    pub fn flags(self) -> u16 {
+    pub(crate) fn flags(self) -> u16 {
         self.u16(2250)
     }
 
     /// The node that a FAIL frame is about.
     #[must_use]
-    pub fn failed_node(self) -> Option<NodeId> {
+    pub(crate) fn failed_node(self) -> Option<NodeId> {
         let is_fail = self.kind() == kind::FAIL && self.0.len() >= HEADER_BYTES + ID_BYTES;
-        is_fail.then(|| self.id(HEADER_BYTES))
+        if is_fail { self.id(HEADER_BYTES) } else { None }
     }
 
     /// The node, configEpoch and slots that an UPDATE frame is about.
     #[must_use]
-    pub fn update(self) -> Option<(NodeId, u64, &'a [u8])> {
+    pub(crate) fn update(self) -> Option<(NodeId, u64, &'a [u8])> {
         let slots = HEADER_BYTES + 8 + ID_BYTES;
         let is_update = self.kind() == kind::UPDATE && self.0.len() >= slots + BITMAP_BYTES;
-        is_update.then(|| {
-            let bitmap = &self.0[slots..slots + BITMAP_BYTES];
-            (self.id(HEADER_BYTES + 8), self.u64(HEADER_BYTES), bitmap)
-        })
+        if !is_update {
+            return None;
+        }
+        let bitmap = &self.0[slots..slots + BITMAP_BYTES];
+        Some((self.id(HEADER_BYTES + 8)?, self.u64(HEADER_BYTES), bitmap))
     }
 
     /// The gossip entries of a PING, PONG or MEET: node and flags.
-    pub fn gossip(self) -> impl Iterator<Item = (NodeId, u16)> + 'a {
-        let count = if self.kind() <= kind::MEET { usize::from(self.u16(14)) } else { 0 };
-        (0..count).map(move |i| HEADER_BYTES + i * GOSSIP_BYTES)
+    pub(crate) fn gossip(self) -> impl Iterator<Item = (NodeId, u16)> + 'a {
+        let count = if self.kind() <= kind::MEET {
+            usize::from(self.u16(14))
+        } else {
+            0
+        };
+        (0..count)
+            .map(move |i| HEADER_BYTES + i * GOSSIP_BYTES)
             .take_while(move |at| at + GOSSIP_BYTES <= self.0.len())
-            .map(move |at| (self.id(at), self.u16(at + 98)))
+            .filter_map(move |at| Some((self.id(at)?, self.u16(at + 98))))
     }
 
-    fn id(self, at: usize) -> NodeId {
-        let bytes: [u8; ID_BYTES] = self.0[at..at + ID_BYTES].try_into().expect("40 bytes");
-        NodeId::from_bytes(bytes)
+    fn id(self, at: usize) -> Option<NodeId> {
+        NodeId::from_bytes(self.0[at..at + ID_BYTES].try_into().ok()?).ok()
     }
 
     fn u16(self, at: usize) -> u16 {

@@ -22,7 +22,7 @@ const PATIENCE_US: Micros = 20 * SECOND;
 
 /// The forming of one cluster.
 #[derive(Debug)]
-pub struct Forming {
+pub(crate) struct Forming {
     hosts: Vec<HostId>,
     /// Who is to meet whom.
     meetings: Vec<(HostId, HostId)>,
@@ -42,14 +42,19 @@ enum Stage {
 
 impl Forming {
     /// Plans the forming of a cluster out of these hosts.
-    pub fn plan(world: &mut World, hosts: Vec<HostId>) -> Self {
+    pub(crate) fn plan(world: &mut World, hosts: Vec<HostId>) -> Self {
         let meetings = meetings(world, &hosts);
         let shares = shares(world, &hosts);
-        Forming { hosts, meetings, shares, stage: Stage::Epochs }
+        Forming {
+            hosts,
+            meetings,
+            shares,
+            stage: Stage::Epochs,
+        }
     }
 
     /// See [`super::Work::advance`].
-    pub fn advance(&mut self, world: &mut World) -> Progress {
+    pub(crate) fn advance(&mut self, world: &mut World) -> Progress {
         if !self.hosts.iter().all(|&host| world.answers(host)) {
             return Progress::Again(50 * MS);
         }
@@ -70,7 +75,9 @@ impl Forming {
                         world.must(host, meet(world.address(other)));
                     }
                 }
-                self.stage = Stage::Waiting { since_us: world.now_us() };
+                self.stage = Stage::Waiting {
+                    since_us: world.now_us(),
+                };
             }
             Stage::Waiting { since_us } => return self.wait(world, since_us),
             Stage::Replicas => {
@@ -109,14 +116,24 @@ impl Forming {
         let empty = self.hosts.iter().filter(|host| !owners.contains(host));
         for (&host, primary) in empty.zip(owners.iter().cycle()) {
             let primary = world.id(*primary).expect("all hosts answer");
-            world.must(host, Admin::Replicate { primary, dataset_empty: true });
+            world.must(
+                host,
+                Admin::Replicate {
+                    primary,
+                    dataset_empty: true,
+                },
+            );
         }
     }
 }
 
 /// CLUSTER MEET with the node whose bus is at this address.
-pub fn meet(bus: SocketAddr) -> Admin {
-    Admin::Meet { ip: bus.ip(), port: bus.port() - BUS_PORT_OFFSET, bus_port: bus.port() }
+pub(super) fn meet(bus: SocketAddr) -> Admin {
+    Admin::Meet {
+        ip: bus.ip(),
+        port: bus.port() - BUS_PORT_OFFSET,
+        bus_port: bus.port(),
+    }
 }
 
 fn knows(world: &World, host: HostId, other: HostId) -> bool {
@@ -131,7 +148,9 @@ fn meetings(world: &mut World, hosts: &[HostId]) -> Vec<(HostId, HostId)> {
     match world.scenario.mesh {
         Mesh::Star => later.map(|i| (order[0], order[i])).collect(),
         Mesh::Chain => later.map(|i| (order[i - 1], order[i])).collect(),
-        Mesh::Tree => later.map(|i| (order[i], order[world.rng.random_range(0..i)])).collect(),
+        Mesh::Tree => later
+            .map(|i| (order[i], order[world.rng.random_range(0..i)]))
+            .collect(),
         Mesh::Full => (order.iter())
             .flat_map(|&a| order.iter().map(move |&b| (a, b)))
             .filter(|(a, b)| a != b)
@@ -149,5 +168,9 @@ fn shares(world: &mut World, hosts: &[HostId]) -> Vec<(HostId, Vec<Slot>)> {
     }
     slots.truncate(slots.len() - world.scenario.unassigned_slots);
     let share = slots.len().div_ceil(owners);
-    hosts.iter().copied().zip(slots.chunks(share).map(<[Slot]>::to_vec)).collect()
+    hosts
+        .iter()
+        .copied()
+        .zip(slots.chunks(share).map(<[Slot]>::to_vec))
+        .collect()
 }

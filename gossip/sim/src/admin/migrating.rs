@@ -6,7 +6,7 @@ use hexad_slots::Slot;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use super::{POLL_US, Progress};
+use super::{POLL_US, Progress, all_slots};
 use crate::network::HostId;
 use crate::queue::Micros;
 use crate::scenario::HEAL_AT_US;
@@ -14,7 +14,7 @@ use crate::world::World;
 
 /// Some slots on their way.
 #[derive(Debug)]
-pub struct Migration {
+pub(crate) struct Migration {
     slots: Vec<Slot>,
     source: HostId,
     destination: HostId,
@@ -24,30 +24,38 @@ pub struct Migration {
 
 impl Migration {
     /// Picks slots to move between two primaries that no other work is about.
-    pub fn choose(world: &mut World) -> Option<Self> {
+    pub(crate) fn choose(world: &mut World) -> Option<Self> {
         let (source, destination) = (world.random_host(), world.random_host());
         let busy = world.is_busy(source) || world.is_busy(destination);
         let (from, to) = (world.view(source)?, world.view(destination)?);
         if busy || !to.is_primary(to.me()) || !from.knows(to.me()) || !to.knows(from.me()) {
             return None;
         }
-        let owned: Vec<Slot> =
-            super::all_slots().filter(|&slot| from.owner(slot) == Some(from.me())).collect();
+        let owned: Vec<Slot> = all_slots()
+            .filter(|&slot| from.owner(slot) == Some(from.me()))
+            .collect();
         let count = world.rng.random_range(1..=12).min(owned.len());
-        let slots: Vec<Slot> =
-            owned.choose_multiple(&mut world.rng, count).copied().collect();
+        let slots: Vec<Slot> = owned
+            .choose_multiple(&mut world.rng, count)
+            .copied()
+            .collect();
         // The last slots stay, so that a primary remains one.
         let is_worth_it = source != destination && count > 0 && count < owned.len();
-        is_worth_it.then_some(Migration { slots, source, destination, paused_until_us: 0 })
+        is_worth_it.then_some(Migration {
+            slots,
+            source,
+            destination,
+            paused_until_us: 0,
+        })
     }
 
     /// See [`super::Work::involves`].
-    pub fn involves(&self, host: HostId) -> bool {
+    pub(crate) fn involves(&self, host: HostId) -> bool {
         host == self.source || host == self.destination
     }
 
     /// See [`super::Work::advance`].
-    pub fn advance(&mut self, world: &mut World) -> Progress {
+    pub(crate) fn advance(&mut self, world: &mut World) -> Progress {
         let now_us = world.now_us();
         let answers = world.answers(self.source) && world.answers(self.destination);
         if now_us < self.paused_until_us || !answers {
@@ -64,7 +72,11 @@ impl Migration {
             }
             self.slots.swap_remove(index);
         }
-        if self.slots.is_empty() { Progress::Done } else { Progress::Again(POLL_US) }
+        if self.slots.is_empty() {
+            Progress::Done
+        } else {
+            Progress::Again(POLL_US)
+        }
     }
 
     /// One step for one slot, by what the two nodes think of it; true once nothing is left to do.
@@ -81,7 +93,10 @@ impl Migration {
             // Another node won the slot, or the two have not heard of each other's last step.
             (false, false) => return self.give_up(world, slot, is_importing),
             (false, true) => return self.tell_others(world, slot, destination),
-            (true, true) => self.set(world, self.source, slot, SetSlot::Node(destination)),
+            (true, true) => {
+                world.move_keys(slot, self.source, self.destination);
+                self.set(world, self.source, slot, SetSlot::Node(destination));
+            }
             (true, false) if !is_importing => {
                 self.set(world, self.destination, slot, SetSlot::Importing(source));
             }
@@ -100,6 +115,8 @@ impl Migration {
         if is_importing {
             self.set(world, self.destination, slot, SetSlot::Stable);
         }
+        // Keys that had been moved already belong to a slot that another node won.
+        world.delete_keys(slot, self.destination);
         true
     }
 
@@ -122,6 +139,13 @@ impl Migration {
     /// the view at the next step.
     fn set(&self, world: &mut World, host: HostId, slot: Slot, action: SetSlot) {
         let keys_in_slot = world.keys_in_slot(host, slot);
-        let _ = world.admin(host, Admin::SetSlot { slot, action, keys_in_slot });
+        let _ = world.admin(
+            host,
+            Admin::SetSlot {
+                slot,
+                action,
+                keys_in_slot,
+            },
+        );
     }
 }

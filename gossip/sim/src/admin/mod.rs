@@ -13,7 +13,7 @@ use hexad_slots::{SLOT_COUNT, Slot, SlotBitmap};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-pub use forming::Forming;
+pub(crate) use forming::Forming;
 use migrating::Migration;
 use replacing::Replacement;
 
@@ -24,7 +24,7 @@ use crate::world::World;
 
 /// How a piece of work stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// To be looked at again after this time.
     Again(Micros),
     /// Nothing is left to do.
@@ -36,7 +36,7 @@ const POLL_US: Micros = 200 * MS;
 
 /// A piece of work under way.
 #[derive(Debug)]
-pub enum Work {
+pub(crate) enum Work {
     /// A cluster is formed.
     Form(Forming),
     /// Slots move.
@@ -56,7 +56,7 @@ pub enum Work {
 
 impl Work {
     /// Goes on as far as is possible now.
-    pub fn advance(&mut self, world: &mut World) -> Progress {
+    pub(crate) fn advance(&mut self, world: &mut World) -> Progress {
         match self {
             Work::Form(forming) => forming.advance(world),
             Work::Migrate(migration) => migration.advance(world),
@@ -71,13 +71,17 @@ impl Work {
             }
             Work::NodeTimeout { timeout_ms, hosts } => {
                 hosts.retain(|&host| !world.set_node_timeout(host, *timeout_ms));
-                if hosts.is_empty() { Progress::Done } else { Progress::Again(POLL_US) }
+                if hosts.is_empty() {
+                    Progress::Done
+                } else {
+                    Progress::Again(POLL_US)
+                }
             }
         }
     }
 
     /// Whether a host has a part in this work, so that other work keeps away from it.
-    pub fn involves(&self, host: HostId) -> bool {
+    pub(crate) fn involves(&self, host: HostId) -> bool {
         match self {
             Work::Form(_) => true,
             Work::Migrate(migration) => migration.involves(host),
@@ -89,7 +93,7 @@ impl Work {
 }
 
 /// Starts one piece of the scenario's work and answers when the next is due.
-pub fn begin(world: &mut World) -> Option<Micros> {
+pub(crate) fn begin(world: &mut World) -> Option<Micros> {
     let kinds = world.scenario.work.clone();
     let kind = *kinds.choose(&mut world.rng)?;
     if let Some(work) = choose(world, kind) {
@@ -106,6 +110,7 @@ fn choose(world: &mut World, kind: WorkKind) -> Option<Work> {
         WorkKind::Migrate => Migration::choose(world).map(Work::Migrate),
         WorkKind::Replace => Replacement::choose(world).map(Work::Replace),
         WorkKind::AddSlots => add_slots(world, host),
+        WorkKind::DelSlots => del_slots(world, host),
         WorkKind::Replicate => replicate(world, host),
         WorkKind::BumpEpoch => Some(Work::Command(host, Admin::BumpEpoch)),
         WorkKind::SaveConfig => Some(Work::Command(host, Admin::SaveConfig)),
@@ -130,10 +135,64 @@ fn choose(world: &mut World, kind: WorkKind) -> Option<Work> {
 /// on both sides of a partition; the greater configEpoch has to settle it.
 fn add_slots(world: &mut World, host: HostId) -> Option<Work> {
     let view = world.view(host).filter(|view| view.is_primary(view.me()))?;
-    let mut free: Vec<Slot> = all_slots().filter(|&slot| view.owner(slot).is_none()).collect();
+    let mut free: Vec<Slot> = all_slots()
+        .filter(|&slot| view.owner(slot).is_none())
+        .collect();
     free.truncate(world.rng.random_range(1..=20));
     let slots = bitmap(&free);
     (!free.is_empty()).then(|| Work::Command(host, Admin::AddSlots(slots)))
+}
+
+/// Takes some slots from a primary that keeps most of its own.
+fn del_slots(world: &mut World, host: HostId) -> Option<Work> {
+    let view = world.view(host).filter(|_| !world.is_busy(host))?;
+    let mut slots: Vec<Slot> = all_slots()
+        .filter(|&slot| view.owner(slot) == Some(view.me()))
+        .collect();
+    if slots.len() < 50 {
+        return None;
+    }
+    slots.truncate(world.rng.random_range(1..=5));
+    world.disown(host, &bitmap(&slots));
+    Some(Work::Command(host, Admin::DelSlots(bitmap(&slots))))
+}
+
+/// Once all work is done: gives slots that no node claims to one that sees them without an owner.
+pub(crate) fn tidy(world: &mut World) -> Option<Work> {
+    let hosts: Vec<HostId> = world
+        .host_ids()
+        .filter(|&host| world.answers(host))
+        .collect();
+    for &host in &hosts {
+        let Some(view) = world.view(host).filter(|view| view.is_primary(view.me())) else {
+            continue;
+        };
+        let mut missing: Vec<Slot> = all_slots()
+            .filter(|&slot| view.owner(slot).is_none())
+            .collect();
+        for other in world.members(host).filter_map(|other| world.view(other)) {
+            missing.retain(|&slot| other.owner(slot) != Some(other.me()));
+        }
+        // Where others still take one node for the owner, the slot goes back to that one.
+        let is_taken_for_owner = |id: NodeId, slot: Slot| {
+            world
+                .members(host)
+                .filter_map(|other| world.view(other))
+                .any(|other| other.owner(slot) == Some(id))
+        };
+        let me = view.me();
+        let rivals: Vec<NodeId> = world
+            .members(host)
+            .filter_map(|other| world.id(other))
+            .collect();
+        missing.retain(|&slot| {
+            is_taken_for_owner(me, slot) || !rivals.iter().any(|&id| is_taken_for_owner(id, slot))
+        });
+        if !missing.is_empty() {
+            return Some(Work::Command(host, Admin::AddSlots(bitmap(&missing))));
+        }
+    }
+    None
 }
 
 fn replicate(world: &mut World, host: HostId) -> Option<Work> {
@@ -141,19 +200,29 @@ fn replicate(world: &mut World, host: HostId) -> Option<Work> {
         return None;
     }
     let view = world.view(host)?;
-    let primaries: Vec<NodeId> = view.primaries_with_slots().collect();
+    let primaries: Vec<NodeId> = view.voters().map(|node| node.id).collect();
     let primary = *primaries.choose(&mut world.rng)?;
-    Some(Work::Command(host, Admin::Replicate { primary, dataset_empty: true }))
+    Some(Work::Command(
+        host,
+        Admin::Replicate {
+            primary,
+            dataset_empty: true,
+        },
+    ))
 }
 
 /// Whether a node has no slots in anybody's view, and no replicas.
 fn is_empty(world: &World, host: HostId) -> bool {
-    let Some(id) = world.id(host) else { return false };
-    world.views().all(|view| view.slots_of(id) == 0 && view.replicas_of(id) == 0)
+    let Some(id) = world.id(host) else {
+        return false;
+    };
+    world
+        .views()
+        .all(|view| view.slot_count(id) == 0 && view.replica_count(id) == 0)
 }
 
 /// All slots, in ascending order.
-pub fn all_slots() -> impl Iterator<Item = Slot> {
+pub(crate) fn all_slots() -> impl Iterator<Item = Slot> {
     (0..SLOT_COUNT as u16).filter_map(Slot::new)
 }
 

@@ -10,7 +10,7 @@ use crate::world::World;
 
 /// One node on its way out and back in.
 #[derive(Debug)]
-pub struct Replacement {
+pub(crate) struct Replacement {
     host: HostId,
     hard: bool,
     stage: Stage,
@@ -25,7 +25,7 @@ enum Stage {
 
 impl Replacement {
     /// Picks an empty node that no other work is about.
-    pub fn choose(world: &mut World) -> Option<Self> {
+    pub(crate) fn choose(world: &mut World) -> Option<Self> {
         let host = world.random_host();
         let members = world.members(host).count();
         let is_free = !world.is_busy(host) && !world.is_replacing() && members > 4;
@@ -37,12 +37,12 @@ impl Replacement {
     }
 
     /// See [`super::Work::involves`].
-    pub fn involves(&self, host: HostId) -> bool {
+    pub(crate) fn involves(&self, host: HostId) -> bool {
         self.host == host
     }
 
     /// See [`super::Work::advance`].
-    pub fn advance(&mut self, world: &mut World) -> Progress {
+    pub(crate) fn advance(&mut self, world: &mut World) -> Progress {
         if !world.answers(self.host) {
             return Progress::Again(POLL_US);
         }
@@ -55,8 +55,13 @@ impl Replacement {
     }
 
     fn reset(&mut self, world: &mut World) {
-        let Some(id) = world.id(self.host) else { return };
-        let reset = Admin::Reset { hard: self.hard, dataset_empty: true };
+        let Some(id) = world.id(self.host) else {
+            return;
+        };
+        let reset = Admin::Reset {
+            hard: self.hard,
+            dataset_empty: true,
+        };
         if world.admin(self.host, reset).is_ok() {
             self.stage = Stage::Forget(id);
         }
@@ -65,8 +70,10 @@ impl Replacement {
     /// All others have to forget it within the minute for which a forgotten id is not taken from
     /// gossip again, so this waits until all of them answer.
     fn forget(&mut self, world: &mut World, id: NodeId) {
-        let others: Vec<HostId> =
-            world.members(self.host).filter(|&host| host != self.host).collect();
+        let others: Vec<HostId> = world
+            .members(self.host)
+            .filter(|&host| host != self.host)
+            .collect();
         if !others.iter().all(|&host| world.answers(host)) {
             return;
         }
@@ -84,9 +91,13 @@ impl Replacement {
     }
 
     fn meet(&mut self, world: &mut World) -> Progress {
-        let others: Vec<HostId> =
-            world.members(self.host).filter(|&host| host != self.host).collect();
-        let Some(id) = world.id(self.host) else { return Progress::Again(POLL_US) };
+        let others: Vec<HostId> = world
+            .members(self.host)
+            .filter(|&host| host != self.host)
+            .collect();
+        let Some(id) = world.id(self.host) else {
+            return Progress::Again(POLL_US);
+        };
         let is_back = |host: &HostId| world.view(*host).is_some_and(|view| view.knows(id));
         if others.iter().all(is_back) {
             return Progress::Done;

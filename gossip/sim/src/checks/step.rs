@@ -1,0 +1,491 @@
+//! The first list of INVARIANTS.md, as far as it needs no election: 7 to 17.
+
+use hexad_gossip::{Admin, NodeFlags, NodeId, NodeView, SetSlot};
+use hexad_slots::{Slot, SlotBitmap};
+
+use super::ledger::{Record, Sent};
+use super::{Cause, Finding, is_from_primary, serving_window_us, short};
+use crate::admin::all_slots;
+use crate::network::HostId;
+use crate::picture::{Picture, is_primary, is_voter};
+use crate::wire::{Frame, kind};
+use crate::world::World;
+
+type Checked = Result<(), Finding>;
+
+/// One step of one node: what came, and the views before and after.
+struct Step<'a> {
+    cause: &'a Cause<'a>,
+    previous: &'a Picture,
+    next: &'a Picture,
+    now_ms: u64,
+    timeout_ms: u64,
+}
+
+/// Checks one step.
+pub(crate) fn check(
+    world: &mut World,
+    host: HostId,
+    cause: &Cause<'_>,
+    previous: &Picture,
+    dropped: &[Box<SlotBitmap>],
+) -> Option<Finding> {
+    let now_us = world.now_us();
+    let state = &world.hosts[host.index()];
+    let next = state.process.as_ref().map(|process| &process.picture)?;
+    let step = Step {
+        cause,
+        previous,
+        next,
+        now_ms: state.clock.millis(now_us),
+        timeout_ms: state.config.node_timeout_ms,
+    };
+    let record = &mut world.ledger.records[host.index()];
+    let checked = (|| {
+        epochs(&step)?;
+        identity(&step)?;
+        strangers(&step)?;
+        slots(&step)?;
+        drops(&step, dropped)?;
+        failures(&step, record)
+    })();
+    checked.err()
+}
+
+/// 7, 8, 9, 10.
+fn epochs(step: &Step<'_>) -> Checked {
+    let (previous, next) = (step.previous.view(), step.next.view());
+    let (before, after) = (previous.current_epoch, next.current_epoch);
+    if after < before && !step.is_hard_reset() {
+        return Err((7, format!("currentEpoch falls from {before} to {after}")));
+    }
+    for node in step.next.nodes() {
+        let (id, epoch) = (short(&node.id), node.config_epoch);
+        if epoch > after {
+            return Err((
+                8,
+                format!("{id} has configEpoch {epoch}, currentEpoch is {after}"),
+            ));
+        }
+        let earlier = step
+            .previous
+            .node(node.id)
+            .filter(|earlier| is_primary(earlier));
+        let Some(earlier) = earlier.filter(|_| is_primary(node)) else {
+            continue;
+        };
+        if epoch < earlier.config_epoch {
+            let was = earlier.config_epoch;
+            return Err((
+                9,
+                format!("configEpoch of {id} falls from {was} to {epoch}"),
+            ));
+        }
+        if node.flags.contains(NodeFlags::MYSELF) && epoch > earlier.config_epoch {
+            step.may_raise(earlier)?;
+        }
+    }
+    Ok(())
+}
+
+/// 17.
+fn identity(step: &Step<'_>) -> Checked {
+    let (before, after) = (step.previous.me(), step.next.me());
+    if before != after && !step.is_hard_reset() {
+        return Err((17, format!("the id changes from {before} to {after}")));
+    }
+    Ok(())
+}
+
+/// 16.
+fn strangers(step: &Step<'_>) -> Checked {
+    let Cause::Frame {
+        inbound,
+        frame,
+        is_stranger: true,
+    } = step.cause
+    else {
+        return Ok(());
+    };
+    if frame.is_some_and(|frame| frame.kind() == kind::MEET) {
+        return Ok(());
+    }
+    let (previous, next) = (step.previous.view(), step.next.view());
+    if previous.current_epoch != next.current_epoch {
+        return Err((
+            16,
+            format!("a stranger changes currentEpoch to {}", next.current_epoch),
+        ));
+    }
+    for node in &next.nodes {
+        let Some(earlier) = previous.nodes.iter().find(|earlier| earlier.id == node.id) else {
+            // A handshake comes to its end on the link that it began on.
+            let is_answer = frame.and_then(Frame::sender) == Some(node.id);
+            if *inbound || !is_answer {
+                return Err((16, format!("a stranger brings in {}", node.id)));
+            }
+            continue;
+        };
+        let same = earlier.config_epoch == node.config_epoch
+            && earlier.slots == node.slots
+            && earlier.primary == node.primary;
+        // On a link of one's own the wrong node answers at a known node's address.
+        let same_state = earlier.flags == node.flags && earlier.ip == node.ip;
+        if !same || (*inbound && !same_state) {
+            return Err((16, format!("a stranger changes {earlier:?} to {node:?}")));
+        }
+    }
+    Ok(())
+}
+
+/// 11 and 12.
+fn slots(step: &Step<'_>) -> Checked {
+    if !step.next.has_other_slots_than(step.previous) {
+        return Ok(());
+    }
+    tables_agree(step.next)?;
+    for slot in all_slots() {
+        let (before, after) = (step.previous.owner(slot), step.next.owner(slot));
+        if before == after {
+            continue;
+        }
+        let is_admitted = match step.cause {
+            Cause::Start => after == Some(step.next.me()) && before.is_none(),
+            Cause::Tick | Cause::Link | Cause::Config => step.has_vanished(before),
+            Cause::Admin(command) => step.command_moves(command, slot, before, after),
+            Cause::Frame { frame, .. } => match frame {
+                Some(frame) => step.claim_moves(*frame, slot, before, after)?,
+                None => false,
+            },
+        };
+        if !is_admitted {
+            let name = |owner: Option<NodeId>| owner.map_or("nobody".into(), |id| short(&id));
+            let (before, after) = (name(before), name(after));
+            return Err((12, format!("slot {slot} goes from {before} to {after}")));
+        }
+    }
+    Ok(())
+}
+
+/// 11: bitmaps, table and counts say the same.
+fn tables_agree(picture: &Picture) -> Checked {
+    let mut owners = vec![None; hexad_slots::SLOT_COUNT];
+    for node in picture.nodes() {
+        let mut count = 0;
+        for slot in node.slots.iter().flat_map(|range| range.iter()) {
+            count += 1;
+            if let Some(other) = owners[slot.index()].replace(node.id) {
+                let (one, other) = (short(&node.id), short(&other));
+                return Err((11, format!("slot {slot} belongs to {one} and to {other}")));
+            }
+        }
+        if count != node.slot_count {
+            let (id, told) = (short(&node.id), node.slot_count);
+            return Err((11, format!("{id} has {count} slots, counted as {told}")));
+        }
+    }
+    let differs = all_slots().find(|&slot| picture.owner(slot) != owners[slot.index()]);
+    match differs {
+        Some(slot) => Err((11, format!("table and sets disagree about slot {slot}"))),
+        None => Ok(()),
+    }
+}
+
+/// 13.
+fn drops(step: &Step<'_>, dropped: &[Box<SlotBitmap>]) -> Checked {
+    for slot in dropped.iter().flat_map(|slots| slots.iter()) {
+        let owner = step.next.owner(slot);
+        if owner.is_none_or(|owner| owner == step.next.me()) {
+            let owner = owner.map_or("nobody's", |_| "its own");
+            return Err((
+                13,
+                format!("keys of slot {slot} are dropped, which is {owner}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// 14.
+fn failures(step: &Step<'_>, record: &mut Record) -> Checked {
+    for node in step.next.nodes() {
+        let earlier = step.previous.node(node.id);
+        let had = earlier.is_some_and(|earlier| earlier.flags.contains(NodeFlags::FAIL));
+        let has = node.flags.contains(NodeFlags::FAIL);
+        if has && !had && !matches!(step.cause, Cause::Start) {
+            step.may_fail(earlier, node, record)?;
+            record.failed_since.push((node.id, step.now_ms));
+        }
+        if had && !has {
+            let since = record.failed_since.iter().find(|(id, _)| *id == node.id);
+            if let Some((_, since_ms)) = since {
+                step.may_lift(earlier.unwrap_or(node), *since_ms)?;
+            }
+            record.failed_since.retain(|(id, _)| *id != node.id);
+        }
+    }
+    record.failed_since.retain(|(id, _)| step.next.knows(*id));
+    Ok(())
+}
+
+impl Step<'_> {
+    fn is_hard_reset(&self) -> bool {
+        matches!(self.cause, Cause::Admin(Admin::Reset { hard: true, .. }))
+    }
+
+    /// 9 and 10: what may raise the node's own configEpoch.
+    fn may_raise(&self, myself: &NodeView) -> Checked {
+        let was = myself.config_epoch;
+        match self.cause {
+            Cause::Admin(Admin::BumpEpoch | Admin::SetSlot { .. }) => Ok(()),
+            Cause::Admin(Admin::SetConfigEpoch(_)) if was == 0 => Ok(()),
+            Cause::Frame {
+                frame: Some(frame), ..
+            } => {
+                let collides = is_from_primary(*frame) && frame.config_epoch() == was;
+                let is_smaller = frame.sender().is_some_and(|sender| myself.id < sender);
+                if collides && is_smaller {
+                    return Ok(());
+                }
+                let found = format!("it raises its configEpoch {was} on a frame with");
+                Err((
+                    10,
+                    format!("{found} {}, smaller id: {is_smaller}", frame.config_epoch()),
+                ))
+            }
+            _ => Err((9, format!("it raises its configEpoch {was} without cause"))),
+        }
+    }
+
+    /// A node that is no longer known takes its slots with it.
+    fn has_vanished(&self, owner: Option<NodeId>) -> bool {
+        owner.is_some_and(|owner| !self.next.knows(owner))
+    }
+
+    fn command_moves(
+        &self,
+        command: &Admin,
+        slot: Slot,
+        before: Option<NodeId>,
+        after: Option<NodeId>,
+    ) -> bool {
+        match command {
+            Admin::AddSlots(slots) => {
+                before.is_none() && after == Some(self.next.me()) && slots.get(slot)
+            }
+            Admin::DelSlots(slots) => after.is_none() && slots.get(slot),
+            Admin::SetSlot {
+                slot: set,
+                action: SetSlot::Node(id),
+                ..
+            } => slot == *set && after == Some(*id),
+            Admin::FlushSlots { .. } | Admin::Reset { .. } => after.is_none(),
+            Admin::Forget(id) => before == Some(*id) && after.is_none(),
+            _ => false,
+        }
+    }
+
+    /// 11: whether a frame may move a slot. Somebody claims it, by a greater configEpoch than the
+    /// owner's; or the owner says itself that it is no primary any more.
+    fn claim_moves(
+        &self,
+        frame: Frame<'_>,
+        slot: Slot,
+        before: Option<NodeId>,
+        after: Option<NodeId>,
+    ) -> Result<bool, Finding> {
+        let Some(claimer) = after else {
+            let owner = before.and_then(|id| self.next.node(id));
+            let has_left = owner.is_some_and(|owner| !is_primary(owner));
+            return Ok(self.has_vanished(before) || has_left);
+        };
+        let has_bit = |slots: &[u8]| slots[slot.index() / 8] & (1 << (slot.index() % 8)) != 0;
+        let epoch = match frame.update() {
+            Some((about, epoch, slots)) if about == claimer && has_bit(slots) => epoch,
+            None if frame.sender() == Some(claimer) && has_bit(frame.slots()) => {
+                frame.config_epoch()
+            }
+            _ => return Ok(false),
+        };
+        let Some(owner) = before.and_then(|id| self.previous.node(id)) else {
+            return Ok(true);
+        };
+        if owner.config_epoch >= epoch {
+            let (loser, winner, mine) = (short(&owner.id), short(&claimer), owner.config_epoch);
+            let what = format!("slot {slot} goes from {loser} at {mine} to {winner} at {epoch}");
+            return Err((11, what));
+        }
+        Ok(true)
+    }
+
+    /// 14: whether a node may be held for FAIL from now on.
+    fn may_fail(&self, earlier: Option<&NodeView>, node: &NodeView, record: &Record) -> Checked {
+        let id = short(&node.id);
+        if let Cause::Frame {
+            frame: Some(frame),
+            is_stranger,
+            ..
+        } = self.cause
+            && frame.failed_node() == Some(node.id)
+        {
+            return match is_stranger {
+                true => Err((14, format!("a stranger's FAIL about {id} is believed"))),
+                false => Ok(()),
+            };
+        }
+        let suspected = earlier.is_some_and(|earlier| earlier.flags.contains(NodeFlags::PFAIL));
+        if !suspected && !matches!(self.cause, Cause::Tick) {
+            return Err((14, format!("{id} is held for FAIL without PFAIL")));
+        }
+        let voters: Vec<NodeId> = self.previous.voters().map(|voter| voter.id).collect();
+        let oldest_ms = self.now_ms.saturating_sub(2 * self.timeout_ms);
+        let reports = (record.reports.iter())
+            .filter(|report| report.about == node.id && report.at_ms >= oldest_ms)
+            .filter(|report| voters.contains(&report.by))
+            .count();
+        let own = usize::from(voters.contains(&self.previous.me()));
+        let needed = voters.len() / 2 + 1;
+        if reports + own < needed {
+            let of = voters.len();
+            let what = format!("{id} is held for FAIL by {reports} + {own} of {of} primaries");
+            return Err((14, what));
+        }
+        Ok(())
+    }
+
+    /// 14: whether FAIL may be lifted.
+    fn may_lift(&self, node: &NodeView, since_ms: u64) -> Checked {
+        let id = short(&node.id);
+        let Cause::Frame {
+            frame: Some(frame), ..
+        } = self.cause
+        else {
+            return Err((14, format!("FAIL of {id} is lifted without contact")));
+        };
+        if frame.sender() != Some(node.id) {
+            return Err((
+                14,
+                format!("FAIL of {id} is lifted by another node's frame"),
+            ));
+        }
+        let lasted_ms = self.now_ms.saturating_sub(since_ms);
+        if is_voter(node) && lasted_ms < 2 * self.timeout_ms {
+            return Err((
+                14,
+                format!("FAIL of {id}, which has slots, lasts only {lasted_ms} ms"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// 7, 17: a process that starts knows what its disk has.
+pub(crate) fn check_loaded(world: &mut World, host: HostId, picture: &Picture) -> Checked {
+    world.ledger.record(host).restart();
+    let Some(conf) = &world.hosts[host.index()].durable else {
+        return Ok(());
+    };
+    let (view, me) = (picture.view(), picture.view().myself());
+    if view.current_epoch < conf.current_epoch {
+        let (has, had) = (view.current_epoch, conf.current_epoch);
+        return Err((7, format!("currentEpoch is {has}, its disk has {had}")));
+    }
+    if view.last_vote_epoch < conf.last_vote_epoch {
+        let (has, had) = (view.last_vote_epoch, conf.last_vote_epoch);
+        return Err((1, format!("lastVoteEpoch is {has}, its disk has {had}")));
+    }
+    let same = me.id == conf.me
+        && is_primary(me) == conf.is_primary
+        && (!conf.is_primary || me.config_epoch == conf.config_epoch)
+        && view.slots_of(me) == *conf.slots;
+    if !same {
+        return Err((17, format!("it is {me:?}, its disk has {conf:?}")));
+    }
+    Ok(())
+}
+
+/// 15: a node that takes a write has heard of a majority not long ago.
+pub(crate) fn check_accepted(world: &World, host: HostId) -> Result<(), String> {
+    let state = &world.hosts[host.index()];
+    let Some(process) = &state.process else {
+        return Ok(());
+    };
+    if process.writing {
+        // The cluster thread waits for its disk, and the workers have its last view.
+        return Ok(());
+    }
+    let record = &world.ledger.records[host.index()];
+    let base_ms = world.scenario.node_timeout_ms;
+    let timeout_ms = state.config.node_timeout_ms.max(2 * base_ms);
+    let oldest_us = world.now_us().saturating_sub(serving_window_us(timeout_ms));
+    let published = Picture::new(process.published.clone());
+    let voters: Vec<NodeId> = published.voters().map(|voter| voter.id).collect();
+    let in_touch = |id: &NodeId| {
+        *id == published.me() || record.last_heard_us(*id).max(process.resumed_us) >= oldest_us
+    };
+    let heard = voters.iter().filter(|id| in_touch(id)).count();
+    if heard < voters.len() / 2 + 1 {
+        return Err(format!(
+            "it has heard of {heard} of {} primaries only",
+            voters.len()
+        ));
+    }
+    Ok(())
+}
+
+impl World {
+    /// 7, 9, 11: a frame says no more than the disk has, and no less than earlier frames.
+    pub(super) fn check_sent(&mut self, host: HostId, frame: Frame<'_>) -> Checked {
+        let Some(id) = frame.sender() else {
+            return Err((17, "a frame without id".into()));
+        };
+        let state = &self.hosts[host.index()];
+        let Some(conf) = &state.durable else {
+            return Err((17, "a frame before its first nodes.conf is on disk".into()));
+        };
+        let (current, config) = (frame.current_epoch(), frame.config_epoch());
+        if conf.me != id {
+            return Err((
+                17,
+                format!("as {}, its disk has {}", short(&id), short(&conf.me)),
+            ));
+        }
+        if current > conf.current_epoch {
+            let had = conf.current_epoch;
+            return Err((7, format!("currentEpoch {current}, its disk has {had}")));
+        }
+        let from_primary = is_from_primary(frame);
+        if from_primary && config > conf.config_epoch {
+            let had = conf.config_epoch;
+            return Err((10, format!("configEpoch {config}, its disk has {had}")));
+        }
+        let extra = |(sent, durable): (&u8, &u8)| sent & !durable != 0;
+        if from_primary && frame.slots().iter().zip(conf.slots.as_bytes()).any(extra) {
+            return Err((12, "a claim of slots that its disk has not".into()));
+        }
+        let record = self.ledger.record(host);
+        let sent = record.sent.filter(|sent| sent.id == id);
+        let mut sent = sent.unwrap_or(Sent {
+            id,
+            current_epoch: 0,
+            config_epoch: 0,
+        });
+        if current < sent.current_epoch {
+            let was = sent.current_epoch;
+            return Err((
+                7,
+                format!("currentEpoch {current}, it has sent {was} before"),
+            ));
+        }
+        if from_primary && config < sent.config_epoch {
+            let was = sent.config_epoch;
+            return Err((9, format!("configEpoch {config}, it has sent {was} before")));
+        }
+        sent.current_epoch = current;
+        if from_primary {
+            sent.config_epoch = config;
+        }
+        record.sent = Some(sent);
+        Ok(())
+    }
+}
