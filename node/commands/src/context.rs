@@ -1,10 +1,17 @@
 //! What a data command sees while it runs: its partition, its reply, the time, and nothing else.
 
 use hexad_resp::Reply;
-use hexad_store::{Db, HashSeed, KeyHash, Partition};
+use hexad_store::{
+    Db, Detached, Entry, HashSeed, KeyHash, LfuSettings, Partition, Stored, TooLong, lfu_access,
+    lfu_new, lru_clock,
+};
+use rand::Rng;
 use rand::rngs::SmallRng;
 
 use crate::Args;
+
+/// The longest key that the store takes.
+const KEY_MAX_BYTES: usize = u32::MAX as usize;
 
 /// Settings that handlers read, fixed for the length of a batch.
 #[derive(Clone, Debug)]
@@ -77,7 +84,14 @@ pub trait Keyspace {
     /// Runs `visit` under the lock of partition `index`.
     fn visit(&self, index: usize, visit: &mut dyn FnMut(&mut Partition));
     /// Which partitions hold any key, cheaply and possibly a moment out of date.
-    fn maybe_non_empty(&self, index: usize) -> bool;
+    fn maybe_non_empty(&self, index: usize) -> bool {
+        let _ = index;
+        true
+    }
+    /// Frees what a database held, under no lock; the implementor may do it on another thread.
+    fn free_later(&self, garbage: Detached) {
+        drop(garbage);
+    }
 }
 
 /// The context of a command that visits partitions one after another (KEYS, SCAN, DBSIZE, …).
@@ -101,9 +115,388 @@ pub struct KeyspaceCtx<'a> {
 /// A handler of a command over all partitions.
 pub type KeyspaceHandler = fn(&mut KeyspaceCtx<'_>, &Args<'_>);
 
-impl<'a> Ctx<'a> {
+impl Env {
+    /// How fast LFU counters grow and decay.
+    pub fn lfu_settings(&self) -> LfuSettings {
+        LfuSettings {
+            log_factor: self.lfu_log_factor,
+            decay_minutes: self.lfu_decay_minutes,
+        }
+    }
+
+    /// `bytes` as a key.
+    #[inline]
+    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        Key {
+            bytes,
+            hash: self.seed.hash(bytes),
+        }
+    }
+
+    /// Notes on an entry that it was accessed.
+    #[inline]
+    fn touch_clock(&self, entry: &Entry, now_ms: i64, rng: &mut SmallRng) {
+        let clock = entry.access();
+        let touched = if self.lfu {
+            lfu_access(clock, now_ms, self.lfu_settings(), rng.random())
+        } else {
+            lru_clock(now_ms)
+        };
+        // Most accesses come within the same second: leave the cache line clean then.
+        if touched != clock {
+            entry.set_access(touched);
+        }
+    }
+
+    /// Gives a value that was just stored its access clock: the counter of an LFU policy outlives
+    /// the value, as in Redis.
+    #[inline]
+    fn start_clock(&self, stored: &Stored<'_>, now_ms: i64) {
+        if stored.created || !self.lfu {
+            stored.entry.set_access(self.new_clock(now_ms));
+        }
+    }
+
+    fn new_clock(&self, now_ms: i64) -> u32 {
+        if self.lfu {
+            lfu_new(now_ms)
+        } else {
+            lru_clock(now_ms)
+        }
+    }
+}
+
+/// How a lookup counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// As an access by a reader: in the statistics and on the access clock.
+    Read,
+    /// In the statistics only.
+    Peek,
+    /// On the access clock only.
+    Write,
+}
+
+/// Looking up. Each of these deletes the key first if it is expired and this node expires keys;
+/// where it does not, an expired key stays and counts as missing.
+///
+/// They pass the entry on to a closure, together with the reply, because both belong to the
+/// context: a value is written to the reply without a copy in between.
+impl Ctx<'_> {
+    /// The first key of the command, whose hash the caller may have computed already.
+    #[inline]
+    pub fn first_key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        match self.first_key {
+            Some(hash) => Key { bytes, hash },
+            None => self.key(bytes),
+        }
+    }
+
+    /// Another key of the command.
+    #[inline]
+    pub fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        self.env.key(bytes)
+    }
+
+    /// Looks a key up to read it.
+    #[inline]
+    pub fn read<R>(
+        &mut self,
+        key: Key<'_>,
+        visit: impl FnOnce(Option<&Entry>, &mut Reply) -> R,
+    ) -> R {
+        self.lookup(key, Purpose::Read, visit)
+    }
+
+    /// Looks a key up to say something about it, which is no access.
+    pub fn peek<R>(
+        &mut self,
+        key: Key<'_>,
+        visit: impl FnOnce(Option<&Entry>, &mut Reply) -> R,
+    ) -> R {
+        self.lookup(key, Purpose::Peek, visit)
+    }
+
+    /// Looks a key up to change it, which counts neither as a hit nor as a miss.
+    #[inline]
+    pub fn for_write<R>(
+        &mut self,
+        key: Key<'_>,
+        visit: impl FnOnce(Option<&Entry>, &mut Reply) -> R,
+    ) -> R {
+        self.lookup(key, Purpose::Write, visit)
+    }
+
+    /// Whether a key that a write is about to change exists.
+    pub fn exists_for_write(&mut self, key: Key<'_>) -> bool {
+        self.for_write(key, |entry, _| entry.is_some())
+    }
+
+    #[inline]
+    fn lookup<R>(
+        &mut self,
+        key: Key<'_>,
+        purpose: Purpose,
+        visit: impl FnOnce(Option<&Entry>, &mut Reply) -> R,
+    ) -> R {
+        let counts = u64::from(purpose != Purpose::Write);
+        match self.partition.db(self.db).get(key.bytes, key.hash) {
+            Some(entry) if !entry.is_expired(self.now_ms) => {
+                if purpose != Purpose::Peek {
+                    self.env.touch_clock(entry, self.now_ms, self.rng);
+                }
+                self.effects.hits += counts;
+                return visit(Some(entry), self.reply);
+            }
+            Some(_) => self.delete_expired(key),
+            None => {}
+        }
+        self.effects.misses += counts;
+        visit(None, self.reply)
+    }
+
+    /// Deletes a key that is expired, if this node may.
+    #[cold]
+    fn delete_expired(&mut self, key: Key<'_>) {
+        delete_expired(self.partition, self.db, key, self.env, self.effects);
+    }
+
+    /// Whether a key with this expiry would be expired at once. Where keys are not expired by this
+    /// node, its primary says so.
+    pub fn is_past(&self, deadline: i64) -> bool {
+        self.env.expires_keys && deadline <= self.now_ms
+    }
+}
+
+/// Changing. Each of these tells the watchers of the key and counts one change, but for those
+/// whose names say otherwise.
+impl Ctx<'_> {
     /// The selected database.
+    #[inline]
     pub fn database(&mut self) -> &mut Db {
         self.partition.db_mut(self.db)
+    }
+
+    /// Runs `act` with another database selected.
+    pub fn in_db<R>(&mut self, db: usize, act: impl FnOnce(&mut Self) -> R) -> R {
+        let selected = std::mem::replace(&mut self.db, db);
+        let result = act(self);
+        self.db = selected;
+        result
+    }
+
+    /// Stores a value as SET does: value and expiry of an existing key are replaced, an integer's
+    /// text becomes an integer. One operation on the table.
+    #[inline]
+    pub fn set(
+        &mut self,
+        key: Key<'_>,
+        value: &[u8],
+        expire_at: Option<i64>,
+    ) -> Result<(), TooLong> {
+        let stored = self
+            .partition
+            .db_mut(self.db)
+            .set(key.bytes, key.hash, value, expire_at)?;
+        self.env.start_clock(&stored, self.now_ms);
+        self.modified(key);
+        Ok(())
+    }
+
+    /// Stores a string that is not to become an integer, whatever it looks like.
+    pub fn set_text(
+        &mut self,
+        key: Key<'_>,
+        text: &[u8],
+        expire_at: Option<i64>,
+    ) -> Result<(), TooLong> {
+        let db = self.partition.db_mut(self.db);
+        let stored = db.set_string(key.bytes, key.hash, text, expire_at)?;
+        self.env.start_clock(&stored, self.now_ms);
+        self.modified(key);
+        Ok(())
+    }
+
+    /// Replaces a value by an integer; the expiry stays.
+    pub fn set_number(&mut self, key: Key<'_>, value: i64) -> Result<(), TooLong> {
+        let db = self.partition.db_mut(self.db);
+        if !db.replace_int(key.bytes, key.hash, value) {
+            let stored = db.set_int(key.bytes, key.hash, value, None)?;
+            self.env.start_clock(&stored, self.now_ms);
+        }
+        self.modified(key);
+        Ok(())
+    }
+
+    /// Overwrites part of a string, filling a gap with zeros; a missing key counts as empty. The
+    /// expiry stays. Returns the new length.
+    pub fn set_range(
+        &mut self,
+        key: Key<'_>,
+        offset: usize,
+        part: &[u8],
+    ) -> Result<usize, TooLong> {
+        let db = self.partition.db_mut(self.db);
+        let created = db.get(key.bytes, key.hash).is_none();
+        let len = db.set_range(key.bytes, key.hash, offset, part)?;
+        if let Some(entry) = db.get(key.bytes, key.hash) {
+            self.env
+                .start_clock(&Stored { created, entry }, self.now_ms);
+        }
+        self.modified(key);
+        Ok(len)
+    }
+
+    /// Appends to a string, which must exist: [`set`](Self::set) makes a new one. The expiry stays.
+    /// Returns the new length.
+    pub fn append(&mut self, key: Key<'_>, tail: &[u8]) -> Result<usize, TooLong> {
+        let len = self.database().append(key.bytes, key.hash, tail)?;
+        self.modified(key);
+        Ok(len)
+    }
+
+    /// Sets the expiry of a key, Unix time in milliseconds; returns whether the key exists.
+    pub fn set_expire(&mut self, key: Key<'_>, expire_at: i64) -> bool {
+        let exists = self
+            .database()
+            .set_expire(key.bytes, key.hash, Some(expire_at));
+        if exists {
+            self.modified(key);
+        }
+        exists
+    }
+
+    /// Removes the expiry of a key; returns whether it had one.
+    pub fn persist(&mut self, key: Key<'_>) -> bool {
+        let db = self.partition.db_mut(self.db);
+        let entry = db.get(key.bytes, key.hash);
+        let volatile = entry.is_some_and(|entry| entry.expire_at().is_some());
+        if volatile {
+            db.set_expire(key.bytes, key.hash, None);
+            self.modified(key);
+        }
+        volatile
+    }
+
+    /// Deletes a key; returns whether it was there. An expired one was not, if this node expires
+    /// keys: it is deleted as such.
+    pub fn remove(&mut self, key: Key<'_>) -> bool {
+        let Some(entry) = self.database().remove(key.bytes, key.hash) else {
+            return false;
+        };
+        if self.env.expires_keys && entry.is_expired(self.now_ms) {
+            self.effects.expired += 1;
+            self.touched(key);
+            return false;
+        }
+        self.modified(key);
+        true
+    }
+
+    /// Gives a key another name, in place of whatever has that. Returns false if there is no such
+    /// key.
+    pub fn rename(&mut self, from: Key<'_>, to: Key<'_>) -> Result<bool, TooLong> {
+        if to.bytes.len() > KEY_MAX_BYTES {
+            // Found out later it would cost the value.
+            return Err(TooLong {
+                len: to.bytes.len(),
+                max: KEY_MAX_BYTES,
+            });
+        }
+        let db = self.partition.db_mut(self.db);
+        let Some(entry) = db.remove(from.bytes, from.hash) else {
+            return Ok(false);
+        };
+        db.insert(entry.with_key(to.bytes)?, to.hash);
+        self.touched(from);
+        self.modified(to);
+        Ok(true)
+    }
+
+    /// Copies a key to another name or database, in place of whatever is there. Returns false if
+    /// there is no such key.
+    pub fn copy(&mut self, from: Key<'_>, target: usize, to: Key<'_>) -> Result<bool, TooLong> {
+        let Some(entry) = self.partition.db(self.db).get(from.bytes, from.hash) else {
+            return Ok(false);
+        };
+        let copy = entry.copy_as(to.bytes)?;
+        copy.set_access(self.env.new_clock(self.now_ms));
+        self.in_db(target, |ctx| {
+            ctx.database().insert(copy, to.hash);
+            ctx.modified(to);
+        });
+        Ok(true)
+    }
+
+    /// Moves a key to another database, in place of whatever is there; returns whether it exists.
+    pub fn move_to_db(&mut self, key: Key<'_>, target: usize) -> bool {
+        let Some(entry) = self.database().remove(key.bytes, key.hash) else {
+            return false;
+        };
+        self.touched(key);
+        self.in_db(target, |ctx| {
+            ctx.database().insert(entry, key.hash);
+            ctx.modified(key);
+        });
+        true
+    }
+
+    /// Notes that a key has changed.
+    #[inline]
+    pub fn modified(&mut self, key: Key<'_>) {
+        self.touched(key);
+        self.effects.dirty += 1;
+    }
+
+    /// Tells the watchers of a key, without counting a change.
+    #[inline]
+    pub fn touched(&mut self, key: Key<'_>) {
+        self.partition.touch(self.db, key.bytes);
+    }
+}
+
+impl KeyspaceCtx<'_> {
+    /// Deletes a key of the selected database that was found expired, if this node may.
+    pub fn delete_expired(&mut self, partition: &mut Partition, key: &[u8]) {
+        delete_expired(
+            partition,
+            self.db,
+            self.env.key(key),
+            self.env,
+            self.effects,
+        );
+    }
+
+    /// Adds a string to the selected database, unless its key is there.
+    pub fn insert_if_absent(
+        &mut self,
+        partition: &mut Partition,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), TooLong> {
+        let key = self.env.key(key);
+        let db = partition.db_mut(self.db);
+        if db
+            .get(key.bytes, key.hash)
+            .is_none_or(|entry| entry.is_expired(self.now_ms))
+        {
+            let stored = db.set_string(key.bytes, key.hash, value, None)?;
+            self.env.start_clock(&stored, self.now_ms);
+            partition.touch(self.db, key.bytes);
+        }
+        Ok(())
+    }
+}
+
+fn delete_expired(
+    partition: &mut Partition,
+    db: usize,
+    key: Key<'_>,
+    env: &Env,
+    effects: &mut Effects,
+) {
+    if env.expires_keys && partition.db_mut(db).remove(key.bytes, key.hash).is_some() {
+        effects.expired += 1;
+        partition.touch(db, key.bytes);
     }
 }
