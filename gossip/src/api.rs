@@ -28,13 +28,28 @@ pub struct LinkId(pub u64);
 pub enum Input<'a> {
     /// [`crate::Cluster::poll_timeout`] has passed.
     Tick,
-    /// An outbound link is up; `local_ip` is this side's address of it.
-    Connected { link: LinkId, local_ip: IpAddr },
-    /// A link is gone: it was refused (`refused`: ECONNREFUSED), reset, closed, or timed out.
-    /// Not sent for links that the machine itself closed.
-    Closed { link: LinkId, refused: bool },
+    /// An outbound link is up.
+    Connected {
+        /// The link, as given by [`Output::Connect`].
+        link: LinkId,
+        /// This side's address of it.
+        local_ip: IpAddr,
+    },
+    /// A link is gone: it was refused, reset, closed, or timed out. Not sent for links that the
+    /// machine itself closed.
+    Closed {
+        /// The link, in either direction.
+        link: LinkId,
+        /// Whether the connection was refused (ECONNREFUSED): nobody listens there.
+        refused: bool,
+    },
     /// One whole frame, as cut by its `totlen` ([`crate::frame::frame_length`]).
-    Frame { link: LinkId, bytes: &'a [u8] },
+    Frame {
+        /// The link that it came over.
+        link: LinkId,
+        /// The frame.
+        bytes: &'a [u8],
+    },
 }
 
 /// What the driver has to do, in this order.
@@ -42,24 +57,46 @@ pub enum Input<'a> {
 pub enum Output {
     /// Write this text as nodes.conf, durably, before going on to the next output.
     Persist(Vec<u8>),
-    /// Open a TCP connection for this link.
-    Connect { link: LinkId, addr: SocketAddr },
-    /// Queue these bytes on a link; bytes for a link that is gone are dropped silently.
-    Send { link: LinkId, frame: Bytes },
+    /// Open a TCP connection.
+    Connect {
+        /// The link that it becomes.
+        link: LinkId,
+        /// Where to.
+        addr: SocketAddr,
+    },
+    /// Queue bytes on a link; those for a link that is gone are dropped silently.
+    Send {
+        /// The link.
+        link: LinkId,
+        /// One whole frame.
+        frame: Bytes,
+    },
     /// Close a link and forget its id.
-    Close { link: LinkId },
+    Close {
+        /// The link.
+        link: LinkId,
+    },
     /// The view has changed: publish [`crate::Cluster::view`].
     ViewChanged,
-    /// These slots now belong to another node: drop the keys held in them (invariant 13).
+    /// Drop the keys held in these slots: they now belong to another node (invariant 13). All
+    /// slots: this node was a replica and is none any more (CLUSTER RESET).
     DropKeys(Box<SlotBitmap>),
     /// A PUBLISH or PUBLISHSHARD frame of a known node arrived.
     Published {
+        /// Whether it is a PUBLISHSHARD.
         sharded: bool,
+        /// The channel.
         channel: Bytes,
+        /// The message.
         message: Bytes,
     },
     /// A line for the log.
-    Log { level: LogLevel, text: String },
+    Log {
+        /// How much it matters.
+        level: LogLevel,
+        /// The line.
+        text: String,
+    },
 }
 
 /// How much a log line matters, in the levels of `loglevel`.
@@ -80,31 +117,47 @@ pub enum LogLevel {
 pub enum Admin {
     /// CLUSTER MEET: start a handshake with the node at this address.
     Meet {
+        /// Its address.
         ip: IpAddr,
+        /// Its client port.
         port: u16,
+        /// Its bus port.
         bus_port: u16,
     },
     /// CLUSTER ADDSLOTS / ADDSLOTSRANGE. All of them or none.
     AddSlots(Box<SlotBitmap>),
     /// CLUSTER DELSLOTS / DELSLOTSRANGE. All of them or none.
     DelSlots(Box<SlotBitmap>),
-    /// CLUSTER FLUSHSLOTS; `dataset_empty` is what the driver saw just before.
-    FlushSlots { dataset_empty: bool },
-    /// CLUSTER SETSLOT; `keys_in_slot` is how many keys this node held just before.
+    /// CLUSTER FLUSHSLOTS.
+    FlushSlots {
+        /// Whether this node held no key just before.
+        dataset_empty: bool,
+    },
+    /// CLUSTER SETSLOT.
     SetSlot {
+        /// The slot.
         slot: Slot,
+        /// What to do with it.
         action: SetSlot,
+        /// How many of its keys this node held just before.
         keys_in_slot: usize,
     },
     /// CLUSTER FORGET.
     Forget(NodeId),
     /// CLUSTER REPLICATE.
     Replicate {
+        /// The primary to be.
         primary: NodeId,
+        /// Whether this node held no key just before.
         dataset_empty: bool,
     },
     /// CLUSTER RESET.
-    Reset { hard: bool, dataset_empty: bool },
+    Reset {
+        /// Whether the node gets a new id and starts from epoch 0.
+        hard: bool,
+        /// Whether this node held no key just before.
+        dataset_empty: bool,
+    },
     /// CLUSTER SET-CONFIG-EPOCH.
     SetConfigEpoch(u64),
     /// CLUSTER BUMPEPOCH.
@@ -113,8 +166,11 @@ pub enum Admin {
     SaveConfig,
     /// PUBLISH (to every node) or SPUBLISH (to the nodes of this shard).
     Publish {
+        /// Whether it is an SPUBLISH.
         sharded: bool,
+        /// The channel.
         channel: Bytes,
+        /// The message.
         message: Bytes,
     },
 }
@@ -137,6 +193,11 @@ pub enum SetSlot {
 pub enum AdminOk {
     /// `+OK`
     Done,
-    /// CLUSTER BUMPEPOCH: the configEpoch of this node, and whether the command raised it.
-    Epoch { epoch: u64, bumped: bool },
+    /// CLUSTER BUMPEPOCH: `+BUMPED <epoch>` or `+STILL <epoch>`.
+    Epoch {
+        /// The configEpoch after the command.
+        epoch: u64,
+        /// Whether the command raised it.
+        bumped: bool,
+    },
 }

@@ -176,6 +176,7 @@ pub struct LinkInfo {
 pub struct Stats {
     sent: [u64; FrameType::COUNT],
     received: [u64; FrameType::COUNT],
+    malformed: u64,
 }
 
 /// Slot to owner, made for [`View::route`].
@@ -379,6 +380,15 @@ impl Stats {
     /// How many frames of this type were received.
     pub fn received(&self, kind: FrameType) -> u64 {
         self.received[kind.index()]
+    }
+
+    /// How many malformed frames have come in; each has cost its link.
+    pub fn malformed(&self) -> u64 {
+        self.malformed
+    }
+
+    pub(crate) fn count_malformed(&mut self) {
+        self.malformed += 1;
     }
 
     pub(crate) fn count_sent(&mut self, kind: FrameType) {

@@ -10,7 +10,7 @@ use crate::NodeId;
 /// The extensions of one heartbeat. Types that are not known are skipped and not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extensions {
-    /// Type 0: `cluster-announce-hostname`; empty if the sender has taken it back.
+    /// Type 0: `cluster-announce-hostname`.
     pub hostname: Option<String>,
     /// Type 1, since Redis 7.2: `cluster-announce-human-nodename`.
     pub human_name: Option<String>,
@@ -112,14 +112,12 @@ impl Extensions {
     }
 }
 
-/// A name ends at its first zero byte, which must be there. Control characters would break
-/// nodes.conf and replies.
+/// A name ends at its first zero byte, which must be there. Blanks, commas and control characters
+/// would break nodes.conf and replies.
 fn decode_name(data: &[u8]) -> Option<String> {
     let length = data.iter().position(|&byte| byte == 0)?;
-    let valid = length <= MAX_NAME_LEN
-        && data[..length]
-            .iter()
-            .all(|byte| matches!(byte, b'!'..=b'~'));
+    let clean = |&byte: &u8| byte.is_ascii_graphic() && byte != b',';
+    let valid = length <= MAX_NAME_LEN && data[..length].iter().all(clean);
     let name = std::str::from_utf8(&data[..length]).ok()?;
     valid.then(|| name.to_owned())
 }

@@ -1,0 +1,78 @@
+//! How nodes get to know each other.
+
+use super::Cluster;
+use crate::frame::Header;
+use crate::node::{Address, Node, NodeIx};
+use crate::{LinkId, LogLevel, NodeFlags, NodeId};
+
+impl Cluster {
+    /// Starts a handshake with whoever is at this address, unless one is going on. `flags`:
+    /// HANDSHAKE, and MEET if this node is to ask to be let in.
+    ///
+    /// The node gets a random id until it tells its own.
+    pub(super) fn start_handshake(&mut self, address: Address, flags: NodeFlags) {
+        let (Some(_), 1..) = (address.ip, address.bus_port) else {
+            return;
+        };
+        let in_progress = self.nodes.iter().any(|(_, node)| {
+            node.in_handshake()
+                && node.address.ip == address.ip
+                && node.address.bus_port == address.bus_port
+        });
+        if in_progress {
+            return;
+        }
+        let id = NodeId::random(&mut self.rng);
+        self.nodes.add(Node::new(id, flags, address, self.now));
+        self.changes.view = true;
+    }
+
+    /// The first heartbeat has come in over a link that was opened for a handshake. True if the
+    /// node at its other end is a new node of the cluster, which it then is.
+    pub(super) fn complete_handshake(&mut self, at: NodeIx, link: LinkId, header: &Header) -> bool {
+        if let Some(known) = self.nodes.find(&header.sender) {
+            if known != at && known != crate::node::ME && !self.nodes[known].in_handshake() {
+                let text = format!(
+                    "Handshake: we already know node {}, updating the address if needed.",
+                    header.sender
+                );
+                self.log(LogLevel::Verbose, text);
+                self.update_address(known, link, header);
+            }
+            self.delete_node(at);
+            return false;
+        }
+        self.nodes.rename(at, header.sender);
+        self.log(
+            LogLevel::Debug,
+            format!("Handshake with node {} completed.", header.sender),
+        );
+        let role = if header.primary.is_some() {
+            NodeFlags::REPLICA
+        } else {
+            NodeFlags::PRIMARY
+        };
+        self.nodes[at].flags = role;
+        self.changes.slots = true;
+        self.changed();
+        true
+    }
+
+    /// Another node than expected has answered at an address: the node that was there has moved
+    /// or is gone. Its address is forgotten until it is heard of again.
+    pub(super) fn on_wrong_node(&mut self, at: NodeIx, link: LinkId, header: &Header) {
+        let node = &mut self.nodes[at];
+        let text = format!(
+            "{} contains mismatching sender ID. About node {} added {} ms ago, having flags {}",
+            header.kind.to_string().to_uppercase(),
+            node.id,
+            self.now.saturating_sub(node.created),
+            node.flags.to_words(),
+        );
+        node.flags.insert(NodeFlags::NOADDR);
+        node.address = Address::default();
+        self.log(LogLevel::Debug, text);
+        self.close_link(link);
+        self.changed();
+    }
+}
