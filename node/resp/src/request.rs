@@ -161,6 +161,11 @@ impl RequestParser {
         self.position > 0 || self.scanned > 0
     }
 
+    /// How many arguments of an incomplete command there is memory for.
+    pub const fn pending_capacity(&self) -> usize {
+        self.pending.capacity()
+    }
+
     /// Reads one command from the start of `buf` and appends its arguments to `args`.
     ///
     /// `base` is added to every range, so that ranges of a whole batch of commands can be relative
