@@ -376,22 +376,37 @@ fn parse_whole(
 /// `position`; returns the length and the offset after the line.
 #[inline(always)]
 fn short_length(buf: &[u8], kind: u8, position: usize) -> Option<(usize, usize)> {
-    let line = buf.get(position..)?;
-    let (&[first, second], _) = line.split_first_chunk()?;
-    let mut length = usize::from(second.wrapping_sub(b'0'));
-    if first != kind || length > 9 {
+    // Nearly all lengths have one or two digits; with either, five bytes follow `position`.
+    let line: &[u8; 5] = buf.get(position..)?.first_chunk()?;
+    let first = usize::from(line[1].wrapping_sub(b'0'));
+    if line[0] != kind || first > 9 {
         return None;
     }
-    let leading_zero = length == 0;
-    for (offset, &byte) in line.iter().enumerate().take(11).skip(2) {
+    if line[2] == b'\r' {
+        return Some((first, position + 4));
+    }
+    let second = usize::from(line[2].wrapping_sub(b'0'));
+    if second > 9 || first == 0 {
+        return None;
+    }
+    if line[3] == b'\r' {
+        return Some((first * 10 + second, position + 5));
+    }
+    longer_length(buf, first * 10 + second, position + 3)
+}
+
+/// The rest of [`short_length`] from the third digit on, which is at `position`.
+fn longer_length(buf: &[u8], start: usize, mut position: usize) -> Option<(usize, usize)> {
+    let mut length = start;
+    for &byte in buf[position..].iter().take(8) {
         let digit = byte.wrapping_sub(b'0');
-        if digit <= 9 && !leading_zero {
-            length = length * 10 + usize::from(digit);
-        } else if byte == b'\r' && offset + 1 < line.len() {
-            return Some((length, position + offset + 2));
-        } else {
+        if byte == b'\r' {
+            return (position + 2 <= buf.len()).then_some((length, position + 2));
+        } else if digit > 9 {
             return None;
         }
+        length = length * 10 + usize::from(digit);
+        position += 1;
     }
     None
 }
