@@ -55,7 +55,9 @@ pub fn init(config: &Config) -> io::Result<()> {
     let sink = Sink::open(config.logfile.as_ref().map(|path| config.dir.join(path)))?;
     let (filter, handle) = reload::Layer::new(filter(config.loglevel));
     let lines = tracing_subscriber::fmt::layer()
-        .event_format(RedisLine { pid: std::process::id() })
+        .event_format(RedisLine {
+            pid: std::process::id(),
+        })
         .with_ansi(false)
         .log_internal_errors(false)
         .with_writer(sink);
@@ -106,8 +108,16 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let role = char::from(ROLE.load(Ordering::Relaxed));
-        write_prefix(&mut writer, self.pid, role, &Zoned::now(), *event.metadata().level())?;
-        context.field_format().format_fields(writer.by_ref(), event)?;
+        write_prefix(
+            &mut writer,
+            self.pid,
+            role,
+            &Zoned::now(),
+            *event.metadata().level(),
+        )?;
+        context
+            .field_format()
+            .format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }
 }
@@ -125,7 +135,11 @@ fn write_prefix(
         Level::INFO => '*',
         Level::WARN | Level::ERROR => '#',
     };
-    write!(writer, "{pid}:{role} {} {level} ", time.strftime("%d %b %Y %H:%M:%S%.3f"))
+    write!(
+        writer,
+        "{pid}:{role} {} {level} ",
+        time.strftime("%d %b %Y %H:%M:%S%.3f")
+    )
 }
 
 /// Where lines go.
@@ -154,12 +168,18 @@ impl Sink {
 impl LogFile {
     fn open(path: PathBuf) -> io::Result<LogFile> {
         let (file, identity) = open_append(&path)?;
-        Ok(LogFile { path, file, identity })
+        Ok(LogFile {
+            path,
+            file,
+            identity,
+        })
     }
 
     /// Stock opens the file for each line. Looking whether it is still the same one costs less.
     fn reopen_if_moved(&mut self) -> io::Result<()> {
-        let current = std::fs::metadata(&self.path).map(|metadata| identity(&metadata)).ok();
+        let current = std::fs::metadata(&self.path)
+            .map(|metadata| identity(&metadata))
+            .ok();
         if current != Some(self.identity) {
             (self.file, self.identity) = open_append(&self.path)?;
         }

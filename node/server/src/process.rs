@@ -75,12 +75,17 @@ pub fn allow_clients(clients: usize) -> usize {
         return clients;
     };
     let reachable = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let raised = Rlimit { current: Some(reachable), maximum: limit.maximum };
+    let raised = Rlimit {
+        current: Some(reachable),
+        maximum: limit.maximum,
+    };
     let allowed = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => reachable,
         Err(_) => current,
     };
-    usize::try_from(allowed.saturating_sub(RESERVED_FILES)).unwrap_or(usize::MAX).min(clients)
+    usize::try_from(allowed.saturating_sub(RESERVED_FILES))
+        .unwrap_or(usize::MAX)
+        .min(clients)
 }
 
 #[cfg(test)]

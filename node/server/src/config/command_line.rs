@@ -38,7 +38,11 @@ Examples:
 ";
 
 /// The version line; stock tools look for `v=`, the version whose behaviour this is.
-const VERSION: &str = concat!("Redis server v=7.0.15 hexad=", env!("CARGO_PKG_VERSION"), " bits=64");
+const VERSION: &str = concat!(
+    "Redis server v=7.0.15 hexad=",
+    env!("CARGO_PKG_VERSION"),
+    " bits=64"
+);
 
 impl Config {
     /// Reads a command line (without the program's name), the file it names, and standard input where it says so.
@@ -56,7 +60,10 @@ impl Config {
         let sources = Sources::of(&args);
         let from_stdin = sources.from_stdin;
         let (text, file) = sources.gather()?;
-        let config = Config { file, ..Config::from_text(&text)? };
+        let config = Config {
+            file,
+            ..Config::from_text(&text)?
+        };
         if config.daemonize && from_stdin {
             let reason = "daemonize does not go with a configuration from standard input".into();
             return Err(StartError::General { reason });
@@ -90,7 +97,11 @@ impl<'a> Sources<'a> {
             _ => (false, options),
         };
         let file = file.filter(|path| !path.is_empty());
-        Sources { file, from_stdin, options: option_lines(options) }
+        Sources {
+            file,
+            from_stdin,
+            options: option_lines(options),
+        }
     }
 
     /// All text in one, so that lines are counted on as stock does; and the file's absolute path.
@@ -99,14 +110,16 @@ impl<'a> Sources<'a> {
         let mut file = None;
         if let Some(path) = self.file {
             let path = Path::new(std::ffi::OsStr::from_bytes(path));
-            text = read(path)?;
+            text = read(path, path)?;
             file = Some(std::path::absolute(path).unwrap_or_else(|_| path.to_owned()));
         }
         if self.from_stdin {
-            std::io::stdin().read_to_end(&mut text).map_err(|error| StartError::Unreadable {
-                path: "-".into(),
-                reason: system_error_text(&error),
-            })?;
+            std::io::stdin()
+                .read_to_end(&mut text)
+                .map_err(|error| StartError::Unreadable {
+                    path: "-".into(),
+                    reason: system_error_text(&error),
+                })?;
         }
         if !self.options.is_empty() {
             text.push(b'\n');
@@ -166,8 +179,14 @@ mod tests {
         let cases: [(&[&str], &str); 9] = [
             (&[], ""),
             (&["--port", "1"], "port \"1\""),
-            (&["--port", "1", "2", "--timeout", "3"], "port \"1\" \"2\"\ntimeout \"3\""),
-            (&["--requirepass", "--x", "--port", "1"], "requirepass \"--x\"\nport \"1\""),
+            (
+                &["--port", "1", "2", "--timeout", "3"],
+                "port \"1\" \"2\"\ntimeout \"3\"",
+            ),
+            (
+                &["--requirepass", "--x", "--port", "1"],
+                "requirepass \"--x\"\nport \"1\"",
+            ),
             (&["--save", "--port", "1"], "save \"\"\nport \"1\""),
             (&["--save"], "save \"\""),
             (&["--save", "", "--save", "1 2"], "save \"\"\nsave \"1 2\""),

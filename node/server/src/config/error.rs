@@ -44,6 +44,9 @@ pub enum SetError {
     /// No such directive.
     #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
     Unknown(String),
+    /// A directive that must not change while a dataset is being loaded.
+    #[error("LOADING Redis is loading the dataset in memory")]
+    Loading,
     /// A directive refuses its value, or could not be applied.
     #[error("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")]
     Refused {

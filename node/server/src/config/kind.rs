@@ -79,11 +79,17 @@ pub(super) type Reason = Cow<'static, str>;
 const MAX_BIND_ADDRESSES: usize = 16;
 /// The most bytes of a host name or node name, its terminator in the cluster bus included.
 const MAX_NAME_BYTES: usize = 256;
-const OUT_OF_RANGE_OOM: &str = "Invalid oom-score-adj-values, elements must be between -2000 and 2000.";
+const OUT_OF_RANGE_OOM: &str =
+    "Invalid oom-score-adj-values, elements must be between -2000 and 2000.";
 
 impl Kind {
     /// Reads the words after the directive's name. `current` is the value so far, which some directives add to.
-    pub(super) fn parse(&self, name: &str, words: &[&[u8]], current: &Value) -> Result<Value, Reason> {
+    pub(super) fn parse(
+        &self,
+        name: &str,
+        words: &[&[u8]],
+        current: &Value,
+    ) -> Result<Value, Reason> {
         match self {
             Kind::Bind => parse_bind(words),
             Kind::Save => parse_save(words),
@@ -115,14 +121,16 @@ impl Kind {
                 .ok_or("argument must be a memory value".into())
                 .and_then(|value| range.check(value)),
             Kind::MemoryOrPercent(range) => parse_memory_or_percent(word, range),
-            Kind::Enum(choices) => {
-                find_choice(choices, word).map(Value::Enum).ok_or_else(|| not_a_choice(choices))
-            }
+            Kind::Enum(choices) => find_choice(choices, word)
+                .map(Value::Enum)
+                .ok_or_else(|| not_a_choice(choices)),
             Kind::Text(check) => {
                 check.check(name, word)?;
                 Ok(Value::Str(Cow::Owned(word.to_vec())))
             }
-            Kind::Dir => resolve_dir(word, current).map_err(|error| system_error_text(&error).into()),
+            Kind::Dir => {
+                resolve_dir(word, current).map_err(|error| system_error_text(&error).into())
+            }
             Kind::NotifyEvents => parse_notify_events(word),
             Kind::Bind
             | Kind::Save
@@ -140,7 +148,11 @@ impl Range {
         if (self.min..=self.max).contains(&value) {
             return Ok(Value::Int(value));
         }
-        Err(format!("argument must be between {} and {} inclusive", self.min, self.max).into())
+        Err(format!(
+            "argument must be between {} and {} inclusive",
+            self.min, self.max
+        )
+        .into())
     }
 }
 
@@ -148,10 +160,14 @@ impl Check {
     fn check(self, name: &str, word: &[u8]) -> Result<(), Reason> {
         match self {
             Check::Any => Ok(()),
-            Check::NonEmptyBaseName(_) if word.is_empty() => Err(format!("{name} can't be empty").into()),
+            Check::NonEmptyBaseName(_) if word.is_empty() => {
+                Err(format!("{name} can't be empty").into())
+            }
             Check::BaseName(what) | Check::NonEmptyBaseName(what) => {
                 let is_path = word.iter().any(|byte| matches!(byte, b'/' | b'\\'));
-                refuse_if(is_path, || format!("{name} can't be a path, just a {what}").into())
+                refuse_if(is_path, || {
+                    format!("{name} can't be a path, just a {what}").into()
+                })
             }
             Check::Hostname => check_name(
                 word,
@@ -200,19 +216,33 @@ fn parse_bool(word: &[u8]) -> Result<Value, Reason> {
 fn parse_memory_or_percent(word: &[u8], range: &Range) -> Result<Value, Reason> {
     let too_great = "percentage argument must be less or equal to 100";
     if let Some(percent) = parse_percent(word) {
-        let percent = u32::try_from(percent).ok().filter(|percent| *percent <= 100).ok_or(too_great)?;
-        return Ok(if percent == 0 { Value::Int(0) } else { Value::Percent(percent) });
+        let percent = u32::try_from(percent)
+            .ok()
+            .filter(|percent| *percent <= 100)
+            .ok_or(too_great)?;
+        return Ok(if percent == 0 {
+            Value::Int(0)
+        } else {
+            Value::Percent(percent)
+        });
     }
     let bytes = parse_memory(word).ok_or("argument must be a memory or percent value")?;
     range.check(bytes).map_err(|_| too_great.into())
 }
 
 fn find_choice(choices: &[&'static str], word: &[u8]) -> Option<&'static str> {
-    choices.iter().copied().find(|choice| choice.as_bytes().eq_ignore_ascii_case(word))
+    choices
+        .iter()
+        .copied()
+        .find(|choice| choice.as_bytes().eq_ignore_ascii_case(word))
 }
 
 fn not_a_choice(choices: &[&'static str]) -> Reason {
-    format!("argument(s) must be one of the following: {}", choices.join(", ")).into()
+    format!(
+        "argument(s) must be one of the following: {}",
+        choices.join(", ")
+    )
+    .into()
 }
 
 /// The first choice stands for none of the others.
@@ -222,11 +252,18 @@ fn parse_enum_set(words: &[&[u8]], choices: &'static [&'static str]) -> Result<V
     }
     let mut chosen = vec![false; choices.len()];
     for word in words {
-        let place = choices.iter().position(|choice| choice.as_bytes().eq_ignore_ascii_case(word));
+        let place = choices
+            .iter()
+            .position(|choice| choice.as_bytes().eq_ignore_ascii_case(word));
         chosen[place.ok_or_else(|| not_a_choice(choices))?] = true;
     }
-    let mut set: Vec<&'static str> =
-        choices.iter().zip(chosen).skip(1).filter(|(_, chosen)| *chosen).map(|(choice, _)| *choice).collect();
+    let mut set: Vec<&'static str> = choices
+        .iter()
+        .zip(chosen)
+        .skip(1)
+        .filter(|(_, chosen)| *chosen)
+        .map(|(choice, _)| *choice)
+        .collect();
     if set.contains(&"save") && set.contains(&"nosave") {
         return Err("shutdown options SAVE and NOSAVE can't be used simultaneously".into());
     }
@@ -242,7 +279,9 @@ fn parse_bind(words: &[&[u8]]) -> Result<Value, Reason> {
     }
     let only_empty = matches!(words, [word] if word.is_empty());
     let words = if only_empty { &[] } else { words };
-    Ok(Value::List(words.iter().map(|word| Cow::Owned(word.to_vec())).collect()))
+    Ok(Value::List(
+        words.iter().map(|word| Cow::Owned(word.to_vec())).collect(),
+    ))
 }
 
 fn parse_save(words: &[&[u8]]) -> Result<Value, Reason> {
@@ -285,15 +324,19 @@ fn parse_output_buffer_limits(words: &[&[u8]], current: &Value) -> Result<Value,
                 soft_seconds: u64::try_from(parse_i64(seconds)?).ok()?,
             })
         };
-        limits[class] =
-            limit().ok_or("Error in hard, soft or soft_seconds setting in buffer limit configuration.")?;
+        limits[class] = limit()
+            .ok_or("Error in hard, soft or soft_seconds setting in buffer limit configuration.")?;
     }
     Ok(Value::OutputBufferLimits(limits))
 }
 
 fn client_class(word: &[u8]) -> Option<usize> {
     let names: [&[&str]; 3] = [&["normal"], &["slave", "replica"], &["pubsub"]];
-    names.iter().position(|names| names.iter().any(|name| name.as_bytes().eq_ignore_ascii_case(word)))
+    names.iter().position(|names| {
+        names
+            .iter()
+            .any(|name| name.as_bytes().eq_ignore_ascii_case(word))
+    })
 }
 
 fn parse_oom_score_adj(words: &[&[u8]]) -> Result<Value, Reason> {
@@ -302,9 +345,15 @@ fn parse_oom_score_adj(words: &[&[u8]]) -> Result<Value, Reason> {
     };
     let parse = |word: &[u8]| {
         let value = parse_i64(word).filter(|value| (-2000..=2000).contains(value));
-        value.and_then(|value| i32::try_from(value).ok()).ok_or(Reason::from(OUT_OF_RANGE_OOM))
+        value
+            .and_then(|value| i32::try_from(value).ok())
+            .ok_or(Reason::from(OUT_OF_RANGE_OOM))
     };
-    Ok(Value::OomScoreAdj([parse(primary)?, parse(replica)?, parse(child)?]))
+    Ok(Value::OomScoreAdj([
+        parse(primary)?,
+        parse(replica)?,
+        parse(child)?,
+    ]))
 }
 
 fn parse_percentiles(words: &[&[u8]]) -> Result<Value, Reason> {
@@ -313,10 +362,11 @@ fn parse_percentiles(words: &[&[u8]]) -> Result<Value, Reason> {
         .iter()
         .map(|word| {
             let value: Option<f64> = str::from_utf8(word).ok().and_then(|text| text.parse().ok());
-            let value = value
-                .filter(|value| !value.is_nan())
-                .ok_or(Reason::from("Invalid latency-tracking-info-percentiles parameters"))?;
-            let outside = "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]";
+            let value = value.filter(|value| !value.is_nan()).ok_or(Reason::from(
+                "Invalid latency-tracking-info-percentiles parameters",
+            ))?;
+            let outside =
+                "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]";
             refuse_if(!(0.0..=100.0).contains(&value), || outside.into())?;
             Ok(value)
         })
@@ -331,14 +381,18 @@ fn parse_replicaof(words: &[&[u8]]) -> Result<Value, Reason> {
     if host.eq_ignore_ascii_case(b"no") && port.eq_ignore_ascii_case(b"one") {
         return Ok(Value::Replicaof(None));
     }
-    let port = parse_i64(port).and_then(|port| u16::try_from(port).ok()).ok_or("Invalid master port")?;
+    let port = parse_i64(port)
+        .and_then(|port| u16::try_from(port).ok())
+        .ok_or("Invalid master port")?;
     Ok(Value::Replicaof(Some((host.to_vec(), port))))
 }
 
 fn parse_notify_events(word: &[u8]) -> Result<Value, Reason> {
     let mut classes = 0;
     for byte in word {
-        let class = NOTIFY_CLASSES.iter().find(|(character, _)| character == byte);
+        let class = NOTIFY_CLASSES
+            .iter()
+            .find(|(character, _)| character == byte);
         let (_, bits) = class.ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?;
         classes |= bits;
     }
@@ -356,19 +410,31 @@ fn resolve_dir(word: &[u8], current: &Value) -> io::Result<Value> {
     }
     let dir = base.join(OsStr::from_bytes(word)).canonicalize()?;
     // Fails as chdir does where this is no directory, or may not be entered.
-    rustix::fs::access(&dir.join("."), rustix::fs::Access::EXEC_OK)?;
+    rustix::fs::access(dir.join("."), rustix::fs::Access::EXEC_OK)?;
     Ok(Value::Str(Cow::Owned(OsString::from(dir).into_vec())))
 }
 
-fn check_name(word: &[u8], too_long: &'static str, bad: &'static str, allowed: fn(&u8) -> bool) -> Result<(), Reason> {
+fn check_name(
+    word: &[u8],
+    too_long: &'static str,
+    bad: &'static str,
+    allowed: fn(&u8) -> bool,
+) -> Result<(), Reason> {
     refuse_if(word.len() >= MAX_NAME_BYTES, || too_long.into())?;
     refuse_if(!word.iter().all(allowed), || bad.into())
 }
 
 /// Whether each `{…}` of the template is a variable that the process title knows, and there is more than the title.
 fn is_valid_template(template: &[u8]) -> bool {
-    const VARIABLES: [&[u8]; 7] =
-        [b"title", b"listen-addr", b"server-mode", b"port", b"tls-port", b"unixsocket", b"config-file"];
+    const VARIABLES: [&[u8]; 7] = [
+        b"title",
+        b"listen-addr",
+        b"server-mode",
+        b"port",
+        b"tls-port",
+        b"unixsocket",
+        b"config-file",
+    ];
     let mut rest = template;
     while let Some(start) = rest.iter().position(|byte| *byte == b'{') {
         let after = &rest[start + 1..];

@@ -1,7 +1,8 @@
 //! Reading configuration text: the file, what it includes, standard input, and the command line turned into lines.
 
 use std::ffi::OsStr;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -15,9 +16,15 @@ use super::words;
 /// Nested deeper than this, `include` is a loop.
 const MAX_INCLUDE_DEPTH: usize = 16;
 
+/// Longer than this, a file is something else: a device, a dataset.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
 /// Directives that older versions had: accepted, with one value, and ignored (Redis 7.0).
-const OBSOLETE: [&[u8]; 3] =
-    [b"list-max-ziplist-entries", b"list-max-ziplist-value", b"lua-replicate-commands"];
+const OBSOLETE: [&[u8]; 3] = [
+    b"list-max-ziplist-entries",
+    b"list-max-ziplist-value",
+    b"lua-replicate-commands",
+];
 
 /// Collects directives from one text after the other.
 pub(super) struct Loader {
@@ -51,7 +58,12 @@ impl<T: Into<Reason>> From<T> for LineError {
 
 impl Loader {
     pub(super) fn new(values: Values) -> Self {
-        Loader { values, extras: Extras::default(), save_given: false, depth: 0 }
+        Loader {
+            values,
+            extras: Extras::default(),
+            save_given: false,
+            depth: 0,
+        }
     }
 
     /// Reads a whole text.
@@ -77,7 +89,9 @@ impl Loader {
     pub(super) fn finish(&self) -> Result<(), StartError> {
         let clustered = self.values[Id::ClusterEnabled] == Value::Bool(true);
         if clustered && self.values[Id::Replicaof] != Value::Replicaof(None) {
-            return Err(StartError::General { reason: "replicaof directive not allowed in cluster mode".into() });
+            return Err(StartError::General {
+                reason: "replicaof directive not allowed in cluster mode".into(),
+            });
         }
         self.check_logfile()
     }
@@ -91,7 +105,9 @@ impl Loader {
         match (name.as_slice(), &*arguments) {
             (b"include", [pattern]) => self.include(pattern),
             (b"rename-command", [from, to]) => {
-                self.extras.renamed_commands.push((from.clone(), to.clone()));
+                self.extras
+                    .renamed_commands
+                    .push((from.clone(), to.clone()));
                 Ok(())
             }
             (b"user", [_, ..]) => {
@@ -147,7 +163,8 @@ impl Loader {
         }
         self.depth += 1;
         for path in self.included_files(pattern)? {
-            let text = read(&path).map_err(LineError::Included)?;
+            let text = read(&self.in_dir(path.as_os_str().as_bytes()), &path)
+                .map_err(LineError::Included)?;
             self.text(&text).map_err(LineError::Included)?;
         }
         self.depth -= 1;
@@ -155,11 +172,16 @@ impl Loader {
     }
 
     fn included_files(&self, pattern: &[u8]) -> Result<Vec<PathBuf>, LineError> {
-        let path = self.in_dir(pattern);
-        if !pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')) {
-            return Ok(vec![path]);
+        if !pattern
+            .iter()
+            .any(|byte| matches!(byte, b'*' | b'?' | b'['))
+        {
+            return Ok(vec![PathBuf::from(OsStr::from_bytes(pattern))]);
         }
-        let pattern = path.to_str().ok_or("include pattern is not valid UTF-8")?;
+        let pattern = self.in_dir(pattern);
+        let pattern = pattern
+            .to_str()
+            .ok_or("include pattern is not valid UTF-8")?;
         let found = glob::glob(pattern).map_err(|error| error.to_string())?;
         Ok(found.filter_map(Result::ok).collect())
     }
@@ -176,7 +198,10 @@ impl Loader {
     fn check_logfile(&self) -> Result<(), StartError> {
         match &self.values[Id::Logfile] {
             Value::Str(path) if !path.is_empty() => {
-                let opened = OpenOptions::new().append(true).create(true).open(self.in_dir(path));
+                let opened = OpenOptions::new()
+                    .append(true)
+                    .create(true)
+                    .open(self.in_dir(path));
                 opened.map(drop).map_err(|error| StartError::General {
                     reason: format!("Can't open the log file: {}", system_error_text(&error)),
                 })
@@ -186,15 +211,27 @@ impl Loader {
     }
 }
 
-/// Reads a configuration file.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, StartError> {
-    std::fs::read(path).map_err(|error| StartError::Unreadable {
-        path: path.display().to_string(),
-        reason: system_error_text(&error),
-    })
+/// Reads a configuration file; errors call it `shown`.
+pub(super) fn read(path: &Path, shown: &Path) -> Result<Vec<u8>, StartError> {
+    let unreadable = |reason| StartError::Unreadable {
+        path: shown.display().to_string(),
+        reason,
+    };
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text))
+        .map_err(|error| unreadable(system_error_text(&error)))?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(unreadable(format!("more than {MAX_FILE_BYTES} bytes")));
+    }
+    Ok(text)
 }
 
 /// Splits at every single blank, as stock splits the argument of `CONFIG SET` for a directive of several words.
 pub(super) fn split_blanks(text: &[u8]) -> Vec<&[u8]> {
-    if text.is_empty() { Vec::new() } else { text.split(|byte| *byte == b' ').collect() }
+    if text.is_empty() {
+        Vec::new()
+    } else {
+        text.split(|byte| *byte == b' ').collect()
+    }
 }

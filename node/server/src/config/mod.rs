@@ -38,7 +38,8 @@ pub use error::{SetError, StartError};
 pub use kind::{Check, Kind, Range};
 use load::{Extras, Loader, split_blanks};
 pub use settings::{
-    BindAddress, ClientClass, ClusterSettings, EndpointType, LogLevel, MaxmemoryPolicy, Settings, Who,
+    BindAddress, ClientClass, ClusterSettings, EndpointType, LogLevel, MaxmemoryPolicy, Settings,
+    Who,
 };
 pub use table::{DIRECTIVES, Directive, Effect, Flags, Id};
 pub use value::{OutputBufferLimit, SavePoint, Value};
@@ -77,7 +78,12 @@ impl Default for Config {
 
 impl Config {
     fn from_values(values: Values, extras: Extras, file: Option<PathBuf>) -> Self {
-        Config { settings: Settings::project(&values), values, extras, file }
+        Config {
+            settings: Settings::project(&values),
+            values,
+            extras,
+            file,
+        }
     }
 
     /// A configuration from a file's text.
@@ -104,18 +110,30 @@ impl Config {
     pub fn get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
         let mut found: Vec<(String, Vec<u8>)> = Vec::new();
         let mut add = |name: &[u8], id: Id| {
-            if !found.iter().any(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name)) {
-                found.push((String::from_utf8_lossy(name).into_owned(), self.values[id].to_text()));
+            if !found
+                .iter()
+                .any(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name))
+            {
+                found.push((
+                    String::from_utf8_lossy(name).into_owned(),
+                    self.values[id].to_text(),
+                ));
             }
         };
         for &pattern in patterns {
-            if !pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')) {
+            if !pattern
+                .iter()
+                .any(|byte| matches!(byte, b'*' | b'?' | b'['))
+            {
                 if let Some(id) = Id::lookup(pattern) {
                     add(pattern, id);
                 }
                 continue;
             }
-            for directive in DIRECTIVES.iter().filter(|d| !d.flags.contains(Flags::HIDDEN)) {
+            for directive in DIRECTIVES
+                .iter()
+                .filter(|d| !d.flags.contains(Flags::HIDDEN))
+            {
                 for name in directive.names() {
                     if pattern::matches(pattern, name.as_bytes()) {
                         add(name.as_bytes(), directive.id);
@@ -128,43 +146,66 @@ impl Config {
 
     /// `CONFIG SET`: the configuration with these names set to these values, and which directives changed. All or
     /// nothing: with an error, nothing is to be done.
-    pub fn set(&self, pairs: &[(&[u8], &[u8])], context: SetContext) -> Result<(Config, Vec<Id>), SetError> {
+    pub fn set(
+        &self,
+        pairs: &[(&[u8], &[u8])],
+        context: SetContext,
+    ) -> Result<(Config, Vec<Id>), SetError> {
         let mut named: Vec<(Id, &'static str)> = Vec::with_capacity(pairs.len());
         for (name, _) in pairs {
-            let (id, spelling) = Id::lookup_spelling(name).ok_or_else(|| SetError::unknown(name))?;
+            let (id, spelling) =
+                Id::lookup_spelling(name).ok_or_else(|| SetError::unknown(name))?;
             let duplicate = named.iter().any(|(_, known)| *known == spelling);
-            self.check_settable(id, duplicate, context)
-                .map_err(|reason| SetError::refused(spelling, reason))?;
+            self.check_settable(id, spelling, duplicate, context)?;
             named.push((id, spelling));
         }
         let mut values = self.values.clone();
         for ((id, spelling), (_, value)) in named.iter().zip(pairs) {
             let several = id.directive().flags.contains(Flags::MULTI_ARG);
-            let words = if several { split_blanks(value) } else { vec![*value] };
-            values.assign(*id, &words).map_err(|reason| SetError::refused(spelling, reason))?;
+            let words = if several {
+                split_blanks(value)
+            } else {
+                vec![*value]
+            };
+            values
+                .assign(*id, &words)
+                .map_err(|reason| SetError::refused(spelling, reason))?;
         }
-        let mut changed: Vec<Id> =
-            named.into_iter().map(|(id, _)| id).filter(|id| values[*id] != self.values[*id]).collect();
+        let mut changed: Vec<Id> = named
+            .into_iter()
+            .map(|(id, _)| id)
+            .filter(|id| values[*id] != self.values[*id])
+            .collect();
         changed.sort_unstable();
         changed.dedup();
-        Ok((Config::from_values(values, self.extras.clone(), self.file.clone()), changed))
+        Ok((
+            Config::from_values(values, self.extras.clone(), self.file.clone()),
+            changed,
+        ))
     }
 
-    fn check_settable(&self, id: Id, duplicate: bool, context: SetContext) -> Result<(), &'static str> {
+    fn check_settable(
+        &self,
+        id: Id,
+        spelling: &str,
+        duplicate: bool,
+        context: SetContext,
+    ) -> Result<(), SetError> {
         let flags = id.directive().flags;
         let protected_allowed = match self.enable_protected_configs {
             Who::Nobody => false,
             Who::Local => context.client_is_local,
             Who::Everybody => true,
         };
+        let refused = |reason| Err(SetError::refused(spelling, reason));
         if flags.contains(Flags::IMMUTABLE) {
-            Err("can't set immutable config")
+            refused("can't set immutable config")
         } else if flags.contains(Flags::PROTECTED) && !protected_allowed {
-            Err("can't set protected config")
+            refused("can't set protected config")
         } else if flags.contains(Flags::DENY_LOADING) && context.loading {
-            Err("can't set config while loading")
+            Err(SetError::Loading)
         } else if duplicate {
-            Err("duplicate parameter")
+            refused("duplicate parameter")
         } else {
             Ok(())
         }
@@ -172,22 +213,44 @@ impl Config {
 
     /// Directives that are set to something else than their default although hexad does nothing with them yet.
     pub fn without_effect(&self) -> Vec<&'static str> {
-        let ignored = |d: &&Directive| d.effect == Effect::NotYet && self.values[d.id] != d.id.default_value();
-        let mut names: Vec<&'static str> = DIRECTIVES.iter().filter(ignored).map(|d| d.name).collect();
+        let ignored = |d: &&Directive| {
+            d.effect == Effect::NotYet && self.values[d.id] != d.id.default_value()
+        };
+        let mut names: Vec<&'static str> =
+            DIRECTIVES.iter().filter(ignored).map(|d| d.name).collect();
         if !self.extras.renamed_commands.is_empty() {
             names.push("rename-command");
         }
-        if !self.extras.users.is_empty() {
+        if !self.extras.users.iter().all(|user| is_default_user(user)) {
             names.push("user");
         }
         names
     }
 }
 
+/// Whether a `user` line says what holds without it; stock's `CONFIG REWRITE` leaves such a line in the file.
+fn is_default_user(user: &[Vec<u8>]) -> bool {
+    const RULES: [&[u8]; 6] = [
+        b"on",
+        b"nopass",
+        b"sanitize-payload",
+        b"~*",
+        b"&*",
+        b"+@all",
+    ];
+    let (name, rules) = user
+        .split_first()
+        .map_or((&[][..], user), |(name, rules)| (name.as_slice(), rules));
+    name == b"default" && rules.iter().all(|rule| RULES.contains(&rule.as_slice()))
+}
+
 impl SetError {
     /// A directive that could not be applied, for instance because its port is taken.
     pub fn refused(name: &str, reason: impl Into<Cow<'static, str>>) -> Self {
-        SetError::Refused { name: name.to_owned(), reason: reason.into().into_owned() }
+        SetError::Refused {
+            name: name.to_owned(),
+            reason: reason.into().into_owned(),
+        }
     }
 
     /// Line breaks would end the reply: stock writes blanks for them.

@@ -20,7 +20,10 @@ pub(super) fn parse_int(word: &[u8]) -> Option<i128> {
 pub(super) fn parse_memory(word: &[u8]) -> Option<i128> {
     let digits = word.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, unit) = word.split_at(digits);
-    let factor = UNITS.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(unit))?.1;
+    let factor = UNITS
+        .iter()
+        .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(unit))?
+        .1;
     let number: u64 = match number {
         [] => 0,
         digits => str::from_utf8(digits).ok()?.parse().ok()?,
@@ -113,7 +116,14 @@ mod tests {
 
     #[test]
     fn memory_is_written_with_its_greatest_unit() {
-        let cases = [(0, "0"), (1, "1"), (1024, "1kb"), (1 << 20, "1mb"), (3 << 30, "3gb"), (1025, "1025")];
+        let cases = [
+            (0, "0"),
+            (1, "1"),
+            (1024, "1kb"),
+            (1 << 20, "1mb"),
+            (3 << 30, "3gb"),
+            (1025, "1025"),
+        ];
         for (bytes, expected) in cases {
             assert_eq!(format_memory(bytes), expected);
         }

@@ -42,7 +42,9 @@ fn match_one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
             let (yes, rest) = match_class(class, byte);
             matched(yes, rest)
         }
-        [b'\\', literal, rest @ ..] | [literal, rest @ ..] => matched(literal.eq_ignore_ascii_case(&byte), rest),
+        [b'\\', literal, rest @ ..] | [literal, rest @ ..] => {
+            matched(literal.eq_ignore_ascii_case(&byte), rest)
+        }
     }
 }
 
@@ -96,7 +98,11 @@ mod tests {
             ("[port", "p", true),
         ];
         for (pattern, name, expected) in cases {
-            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+            assert_eq!(
+                matches(pattern.as_bytes(), name.as_bytes()),
+                expected,
+                "{pattern} {name}"
+            );
         }
     }
 }

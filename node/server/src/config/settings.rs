@@ -215,7 +215,10 @@ pub enum EndpointType {
 impl MaxmemoryPolicy {
     /// Whether the access clock of keys counts frequency (OBJECT FREQ answers, OBJECT IDLETIME does not).
     pub fn is_lfu(self) -> bool {
-        matches!(self, MaxmemoryPolicy::VolatileLfu | MaxmemoryPolicy::AllkeysLfu)
+        matches!(
+            self,
+            MaxmemoryPolicy::VolatileLfu | MaxmemoryPolicy::AllkeysLfu
+        )
     }
 }
 
@@ -409,8 +412,14 @@ fn bind_addresses(values: &Values) -> Vec<BindAddress> {
         .map(|word| {
             let text = String::from_utf8_lossy(word);
             match text.strip_prefix('-') {
-                Some(address) => BindAddress { address: address.to_owned(), optional: true },
-                None => BindAddress { address: text.into_owned(), optional: false },
+                Some(address) => BindAddress {
+                    address: address.to_owned(),
+                    optional: true,
+                },
+                None => BindAddress {
+                    address: text.into_owned(),
+                    optional: false,
+                },
             }
         })
         .collect()

@@ -74,14 +74,20 @@ impl Id {
 
     /// The directive called `name`, by name or alias, in any case.
     pub fn lookup(name: &[u8]) -> Option<Id> {
-        let is_named = |d: &&Directive| d.names().any(|known| known.as_bytes().eq_ignore_ascii_case(name));
+        let is_named = |d: &&Directive| {
+            d.names()
+                .any(|known| known.as_bytes().eq_ignore_ascii_case(name))
+        };
         DIRECTIVES.iter().find(is_named).map(|d| d.id)
     }
 
     /// The same, with the spelling of the table.
     pub(super) fn lookup_spelling(name: &[u8]) -> Option<(Id, &'static str)> {
         let id = Id::lookup(name)?;
-        let spelling = id.directive().names().find(|spelling| spelling.as_bytes().eq_ignore_ascii_case(name))?;
+        let spelling = id
+            .directive()
+            .names()
+            .find(|spelling| spelling.as_bytes().eq_ignore_ascii_case(name))?;
         Some((id, spelling))
     }
 
@@ -97,7 +103,9 @@ impl Id {
 
 /// The working directory; where it has been deleted, stock too has no name for it.
 fn current_dir() -> Vec<u8> {
-    std::env::current_dir().map(|dir| dir.into_os_string().into_vec()).unwrap_or_default()
+    std::env::current_dir()
+        .map(|dir| dir.into_os_string().into_vec())
+        .unwrap_or_default()
 }
 
 /// One worker a core, within the range of `io-threads`.

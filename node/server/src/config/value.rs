@@ -91,21 +91,32 @@ impl Value {
             Value::EnumSet(words) => words.join(" ").into_bytes(),
             Value::Str(text) => text.to_vec(),
             Value::List(words) => words.join(&b' '),
-            Value::Save(points) => join(points.iter().map(|p| format!("{} {}", p.seconds, p.changes))),
-            Value::OutputBufferLimits(limits) => join(CLIENT_CLASSES.iter().zip(limits).map(|(class, l)| {
-                format!("{class} {} {} {}", l.hard_bytes, l.soft_bytes, l.soft_seconds)
-            })),
+            Value::Save(points) => join(
+                points
+                    .iter()
+                    .map(|p| format!("{} {}", p.seconds, p.changes)),
+            ),
+            Value::OutputBufferLimits(limits) => {
+                join(CLIENT_CLASSES.iter().zip(limits).map(|(class, l)| {
+                    format!(
+                        "{class} {} {} {}",
+                        l.hard_bytes, l.soft_bytes, l.soft_seconds
+                    )
+                }))
+            }
             Value::OomScoreAdj(values) => join(values.iter().map(i32::to_string)),
-            Value::Percentiles(values) => join(values.iter().map(|value| format_percentile(*value))),
-            Value::Notify(classes) => format_notify(*classes),
+            Value::Percentiles(values) => {
+                join(values.iter().map(|value| format_percentile(*value)))
+            }
+            Value::Notify(classes) => format_notify(*classes, false),
             Value::Replicaof(Some((host, port))) => [host, format!(" {port}").as_bytes()].concat(),
             Value::Replicaof(None) => Vec::new(),
         }
     }
 }
 
-/// The names that stock writes for the classes of clients.
-pub(super) const CLIENT_CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
+/// What `CONFIG GET` calls the classes of clients (the file says `replica`).
+const CLIENT_CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
 
 fn join(parts: impl Iterator<Item = String>) -> Vec<u8> {
     parts.collect::<Vec<_>>().join(" ").into_bytes()
@@ -113,13 +124,20 @@ fn join(parts: impl Iterator<Item = String>) -> Vec<u8> {
 
 /// Six decimals, without the zeros at their end.
 fn format_percentile(value: f64) -> String {
-    format!("{value:.6}").trim_end_matches('0').trim_end_matches('.').to_owned()
+    format!("{value:.6}")
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
 }
 
-/// The classes' characters; `A` instead of all that it stands for, and of "new key", which is not written beside it.
-fn format_notify(classes: u32) -> Vec<u8> {
+/// The classes' characters, with `A` instead of all that it stands for. Redis 7.0 does not show `n` beside `A`.
+pub(super) fn format_notify(classes: u32, new_beside_all: bool) -> Vec<u8> {
     let all = classes & NOTIFY_ALL == NOTIFY_ALL;
-    let covered = if all { NOTIFY_ALL | NOTIFY_NEW } else { 0 };
+    let covered = match (all, new_beside_all) {
+        (true, true) => NOTIFY_ALL,
+        (true, false) => NOTIFY_ALL | NOTIFY_NEW,
+        (false, _) => 0,
+    };
     NOTIFY_CLASSES
         .iter()
         .filter(|(character, bits)| match character {

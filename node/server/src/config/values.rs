@@ -53,7 +53,8 @@ fn refuse_unavailable(id: Id, value: &Value) -> Result<(), Reason> {
              like the one shipped by default with the Redis source distribution",
         )),
         // Whoever asks for encryption must not be given a server that talks in the clear.
-        (Id::TlsPort, Value::Int(1..)) | (Id::TlsCluster | Id::TlsReplication, Value::Bool(true)) => {
+        (Id::TlsPort, Value::Int(1..))
+        | (Id::TlsCluster | Id::TlsReplication, Value::Bool(true)) => {
             Err(Cow::Borrowed("TLS is not supported yet"))
         }
         _ => Ok(()),

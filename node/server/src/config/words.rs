@@ -55,7 +55,9 @@ fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Option<&'a [u8]>
         match rest {
             [] => return None,
             [b'"', after @ ..] => return closed(after),
-            [b'\\', b'x', high, low, after @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+            [b'\\', b'x', high, low, after @ ..]
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
                 word.push(hex_value(*high) * 16 + hex_value(*low));
                 rest = after;
             }
@@ -136,7 +138,8 @@ mod tests {
             (r"'a\'", None),
         ];
         for (line, expected) in cases {
-            let expected = expected.map(|words| words.iter().map(|word| word.to_vec()).collect::<Vec<_>>());
+            let expected =
+                expected.map(|words| words.iter().map(|word| word.to_vec()).collect::<Vec<_>>());
             assert_eq!(split(line.as_bytes()), expected, "{line}");
         }
     }
