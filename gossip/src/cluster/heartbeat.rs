@@ -16,6 +16,12 @@ const RANDOM_PING_TICKS: u64 = 1000 / TICK_MS;
 /// Of so many nodes picked at random, the one that was silent the longest gets the random ping.
 const RANDOM_PING_CANDIDATES: usize = 5;
 
+/// While a node is suspected the voters are asked at least so often.
+const MAX_REPORT_INTERVAL_MS: u64 = 1000;
+
+/// So many nodes may be suspected at once, or a tenth of all, for the voters to be asked.
+const MAX_SUSPECTED: usize = 3;
+
 /// Handshakes are given up after the node timeout, but not before this.
 const MIN_HANDSHAKE_TIMEOUT_MS: u64 = 1000;
 
@@ -93,8 +99,16 @@ impl Cluster {
         let Some(at) = link.node else { return };
         self.detach(id, at);
         self.changes.view = true;
-        let node = &mut self.nodes[at];
-        if link.inbound || link.up || std::mem::replace(&mut node.unreachable, true) {
+        if link.inbound {
+            return;
+        }
+        let (now, node) = (self.now, &mut self.nodes[at]);
+        if link.up && node.ping_sent == 0 && !node.in_handshake() {
+            // The node timeout counts from here: Redis 7.0 would first wait for half of it to go
+            // by without a pong. The first PONG over a new link ends it.
+            node.ping_sent = now;
+        }
+        if link.up || std::mem::replace(&mut node.unreachable, true) {
             return;
         }
         let (name, why) = (
@@ -218,6 +232,32 @@ impl Cluster {
         if silent_ms > self.config.node_timeout_ms {
             self.suspect(at);
         }
+    }
+
+    /// While this node suspects somebody, asks the voters what they think: each PONG brings the
+    /// reports of its sender. Redis 7.0 waits for the heartbeats to get around, which with a short
+    /// node timeout takes as long as the suspicion did.
+    ///
+    /// Not if it suspects many: then the network is the likelier cause, and questions about all
+    /// to all would burden it further.
+    fn gather_reports(&mut self) {
+        let interval = (self.config.node_timeout_ms / 10).clamp(TICK_MS, MAX_REPORT_INTERVAL_MS);
+        let suspected = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.is(NodeFlags::PFAIL))
+            .count();
+        let few = 1..=MAX_SUSPECTED.max(self.nodes.len() / 10);
+        if !few.contains(&suspected) || !self.ticks.is_multiple_of(interval / TICK_MS) {
+            return;
+        }
+        let voters: Vec<NodeIx> = self
+            .voters()
+            .filter(|(at, node)| *at != ME && node.ping_sent == 0)
+            .filter(|(_, node)| node.link.is_some_and(|link| self.is_up(link)))
+            .map(|(at, _)| at)
+            .collect();
+        voters.into_iter().for_each(|at| self.ping(at));
     }
 
     /// The server around has stopped or begun to make progress.

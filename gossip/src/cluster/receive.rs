@@ -226,7 +226,10 @@ impl Cluster {
     /// What a known node tells of another one.
     fn on_gossip(&mut self, entry: &GossipEntry, sender: NodeIx) {
         if let Some(at) = self.nodes.find(&entry.id) {
-            if at != ME && at != sender && !self.nodes[at].in_handshake() {
+            if at == ME {
+                // Shown in CLUSTER NODES, as Redis 7.0 does; it decides nothing.
+                self.hear_pong_time(ME, entry);
+            } else if at != sender && !self.nodes[at].in_handshake() {
                 self.on_gossip_about(at, entry, sender);
             }
             return;
@@ -261,19 +264,26 @@ impl Cluster {
             self.hear_report(at, sender, failing);
         }
         let reported = self.is_reported(at);
-        let node = &mut self.nodes[at];
+        let node = &self.nodes[at];
         if !node.is(NodeFlags::FAILING) && node.ping_sent == 0 && !reported {
-            let heard = u64::from(entry.pong_received_s) * 1000;
-            if heard <= self.now + CLOCK_TOLERANCE_MS {
-                node.pong_received = node.pong_received.max(heard);
-            }
+            self.hear_pong_time(at, entry);
         }
+        let node = &self.nodes[at];
         // Who is out of reach here and not there may have moved. Stricter than Redis 7.0: a node
         // whose address was found to be another's is looked for, too (invariant 24).
         let lost = node.is(NodeFlags::FAILING | NodeFlags::NOADDR);
         let usable = !failing && !entry.flags.contains(NodeFlags::NOADDR) && entry.ip.is_some();
         if lost && usable && node.address != address_in(entry) {
             self.move_node(at, address_in(entry));
+        }
+    }
+
+    /// Somebody else has heard a node more lately than this one.
+    fn hear_pong_time(&mut self, at: NodeIx, entry: &GossipEntry) {
+        let heard = u64::from(entry.pong_received_s) * 1000;
+        if heard <= self.now + CLOCK_TOLERANCE_MS {
+            let node = &mut self.nodes[at];
+            node.pong_received = node.pong_received.max(heard);
         }
     }
 
