@@ -17,3 +17,9 @@ pub(crate) fn prefetch<T>(address: *const T) {
     #[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
     let _ = address;
 }
+
+/// Starts to load the cache line that `value` begins on, for who will use it soon.
+#[inline(always)]
+pub fn prefetch_line<T>(value: &T) {
+    prefetch(std::ptr::from_ref(value));
+}

@@ -1,0 +1,228 @@
+//! From the command line to a serving process, and back.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use hexad_store::HashSeed;
+use rand::Rng;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::config::{Config, Start};
+use crate::host::ClusterHost;
+use crate::listener::{self, Listener};
+use crate::log::Role;
+use crate::server::{Parts, Server};
+use crate::{cluster, info, log, memory, process, worker};
+
+/// How often rates are sampled (Redis 7.0: every 100 ms).
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
+
+/// Runs the server with these arguments (without the program's name) until it is told to end.
+pub fn run(args: &[OsString]) -> ExitCode {
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            if !text.is_empty() {
+                complain(&text);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to standard error: for what is wrong before there is a log.
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn complain(text: &str) {
+    eprintln!("{text}");
+}
+
+#[expect(clippy::print_stdout, reason = "--version and --help answer on standard output")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+fn start(args: &[OsString]) -> Result<(), String> {
+    let mut config = match Config::from_args(args).map_err(|error| error.to_string())? {
+        Start::Run(config) => *config,
+        Start::Print(text) => {
+            print(&text);
+            return Ok(());
+        }
+    };
+    if config.daemonize && process::daemonize().map_err(|error| format!("daemonize: {error}"))? {
+        return Ok(());
+    }
+    log::init(&config).map_err(|error| format!("Can't open the log file: {error}"))?;
+    announce(&config);
+    let served = serve(&mut config);
+    if let Err(text) = &served {
+        tracing::error!("{text}");
+    }
+    // It is in the log; a terminal has seen it there.
+    served.map_err(|_| String::new())
+}
+
+/// The first lines of the log.
+fn announce(config: &Config) {
+    log::set_role(Role::Child);
+    tracing::warn!("hexad is starting");
+    tracing::warn!(
+        "hexad version={}, Redis version={}, bits={}, pid={}, just started",
+        env!("CARGO_PKG_VERSION"),
+        info::REDIS_VERSION,
+        usize::BITS,
+        std::process::id()
+    );
+    match config.file() {
+        Some(_) => tracing::warn!("Configuration loaded"),
+        None => tracing::warn!(
+            "Warning: no config file specified, using the default config. In order to specify a \
+             config file use hexad /path/to/hexad.conf"
+        ),
+    }
+    log::set_role(Role::Primary);
+    tracing::info!("monotonic clock: POSIX clock_gettime");
+    for directive in config.without_effect() {
+        tracing::warn!("The directive '{directive}' is accepted and kept, but has no effect yet");
+    }
+}
+
+fn serve(config: &mut Config) -> Result<(), String> {
+    std::env::set_current_dir(&config.dir)
+        .map_err(|error| format!("Can't chdir to '{}': {error}", config.dir.display()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("Cannot start the runtime: {error}"))?;
+    let listeners = bind(config)?;
+    let bus = match config.cluster.enabled {
+        true => Some(cluster::Bus::open(config)?),
+        false => None,
+    };
+    let mode = if bus.is_some() { "cluster" } else { "standalone" };
+    tracing::info!("Running mode={mode}, port={}.", config.port);
+
+    let mut rng = rand::rng();
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        (0..config.io_threads.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
+    let server: &'static Server = Box::leak(Box::new(Server::new(Parts {
+        cluster: bus.as_ref().map(cluster::Bus::handle),
+        seed: HashSeed::new(rng.random(), rng.random()),
+        workers: senders,
+        commands: hexad_commands::Command::all().count(),
+        config: config.clone(),
+    })));
+    for (id, sockets) in receivers.into_iter().enumerate() {
+        worker::spawn(id, server, sockets)
+            .map_err(|error| format!("Cannot start worker {id}: {error}"))?;
+    }
+    if let Some(bus) = bus {
+        bus.run(ClusterHost(server), &hexad_slots::SlotBitmap::new()).map_err(|error| format!("Cannot start the cluster bus: {error}"))?;
+    }
+    process::write_pidfile(config);
+    memory::note_startup();
+    tracing::warn!("Server initialized");
+    runtime.block_on(main_loop(listeners, server));
+    end(server);
+    Ok(())
+}
+
+fn bind(config: &Config) -> Result<Vec<Listener>, String> {
+    let mut listeners = Vec::new();
+    if config.port != 0 {
+        let sockets = listener::bind_tcp(&config.bind, config.port, config.tcp_backlog)
+            .map_err(|text| {
+                tracing::error!("{text}");
+                format!("Failed listening on port {} (TCP), aborting.", config.port)
+            })?;
+        listeners.extend(sockets.into_iter().map(Listener::Tcp));
+    }
+    if let Some(path) = &config.unixsocket {
+        let socket = listener::bind_unix(path, config.unixsocketperm, config.tcp_backlog)
+            .map_err(|error| format!("Failed opening Unix socket: bind: {error}"))?;
+        listeners.push(Listener::Unix(socket, path.display().to_string()));
+    }
+    if listeners.is_empty() {
+        return Err("Configured to not listen anywhere, exiting.".to_owned());
+    }
+    Ok(listeners)
+}
+
+/// What the main thread does: accept, sample, close idle clients, and wait for the end.
+async fn main_loop(listeners: Vec<Listener>, server: &'static Server) {
+    for listener in listeners {
+        if let Listener::Unix(_, path) = &listener {
+            tracing::info!("The server is now ready to accept connections at {path}");
+        } else {
+            tracing::info!("Ready to accept connections");
+        }
+        tokio::spawn(async move {
+            if let Err(error) = listener::accept(listener, server).await {
+                tracing::error!("A listening socket is lost: {error}");
+            }
+        });
+    }
+    tokio::spawn(housekeeping(server));
+    let (mut terminate, mut interrupt) =
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!("Cannot watch for signals: {error}");
+                return;
+            }
+        };
+    tokio::select! {
+        _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
+        _ = interrupt.recv() => tracing::warn!("Received SIGINT scheduling shutdown..."),
+        () = server.shutdown.requested() => {}
+    }
+    tracing::warn!("User requested shutdown...");
+}
+
+/// Samples rates and memory, and closes clients that have been idle for `timeout`.
+async fn housekeeping(server: &'static Server) {
+    let mut ticks = 0u64;
+    loop {
+        tokio::time::sleep(SAMPLE_EVERY).await;
+        server.samples.sample(
+            server.sum(|stats| stats.commands.get()),
+            server.sum(|stats| stats.input_bytes.get()),
+            server.sum(|stats| stats.output_bytes.get()),
+        );
+        ticks += 1;
+        if ticks % 10 == 0 {
+            server.samples.note_memory(memory::allocated());
+            close_idle_clients(server);
+        }
+    }
+}
+
+fn close_idle_clients(server: &Server) {
+    let timeout_s = server.config.load().timeout_s;
+    if timeout_s == 0 {
+        return;
+    }
+    let now_ms = worker::unix_ms();
+    for client in server.clients.all() {
+        if client.is_idle_since(now_ms - timeout_s as i64 * 1000) {
+            tracing::debug!("Closing idle client {}", client.addr);
+            client.kill();
+        }
+    }
+}
+
+/// The last things that the process does.
+fn end(server: &Server) {
+    if let Some(cluster) = &server.cluster {
+        cluster.stop();
+    }
+    let config = server.config.load();
+    process::remove_pidfile(&config);
+    if let Some(path) = &config.unixsocket {
+        tracing::info!("Removing the unix socket file.");
+        let _ = std::fs::remove_file(path);
+    }
+    tracing::warn!("hexad is now ready to exit, bye bye...");
+}

@@ -1,0 +1,166 @@
+//! The partitions of this node behind their locks.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use hexad_slots::{SLOT_COUNT, Slot};
+use hexad_store::{Detached, HashSeed, Partition};
+use parking_lot::{Mutex, MutexGuard};
+
+/// All data of the node: one partition a slot in cluster mode, one for everything otherwise.
+///
+/// Whoever holds the lock of one partition never waits for a second one. Code that needs several
+/// at once runs while the world is stopped ([`crate::gate`]).
+pub(crate) struct Keyspace {
+    partitions: Box<[Cell]>,
+    seed: HashSeed,
+    databases: u16,
+}
+
+/// A partition and its lock on one cache line.
+#[repr(align(64))]
+struct Cell(Mutex<Partition>);
+
+const _: () = assert!(size_of::<Cell>() == 64, "a slot and its lock fill one cache line");
+
+impl Keyspace {
+    /// An empty keyspace.
+    pub(crate) fn new(cluster: bool, databases: u16, seed: HashSeed) -> Self {
+        let (count, databases) = if cluster { (SLOT_COUNT, 1) } else { (1, databases) };
+        Self {
+            partitions: (0..count)
+                .map(|_| Cell(Mutex::new(Partition::new(databases, seed.clone()))))
+                .collect(),
+            seed,
+            databases,
+        }
+    }
+
+    /// The seed of the key hash.
+    pub(crate) fn seed(&self) -> &HashSeed {
+        &self.seed
+    }
+
+    /// Databases of each partition: 1 in cluster mode.
+    pub(crate) fn databases(&self) -> u16 {
+        self.databases
+    }
+
+    /// Number of partitions.
+    pub(crate) fn len(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// Locks one partition. The caller must hold no other.
+    #[inline]
+    pub(crate) fn lock(&self, index: usize) -> MutexGuard<'_, Partition> {
+        self.partitions[index].0.lock()
+    }
+
+    /// The partition of a key.
+    #[inline]
+    pub(crate) fn partition_of(&self, key: &[u8]) -> u16 {
+        if self.partitions.len() == 1 { 0 } else { Slot::of_key(key).get() }
+    }
+
+    /// Gets a partition's lock and table on the way into the cache.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: u16) {
+        hexad_store::prefetch_line(&self.partitions[usize::from(index)]);
+    }
+
+    /// Figures of one database, over all partitions.
+    pub(crate) fn totals(&self, db: usize) -> Totals {
+        let mut totals = Totals::default();
+        for index in 0..self.len() {
+            let stats = self.lock(index).db(db).stats();
+            totals.keys += stats.entries as u64;
+            totals.volatile += stats.volatile as u64;
+            totals.cells += stats.cells as u64;
+            totals.table_bytes += (stats.cell_bytes + stats.directory_bytes) as u64;
+        }
+        totals
+    }
+
+    /// Bytes of all tables.
+    pub(crate) fn table_bytes(&self) -> u64 {
+        (0..usize::from(self.databases)).map(|db| self.totals(db).table_bytes).sum()
+    }
+
+    /// Frees the former contents of a database, in the background if they are many.
+    pub(crate) fn discard(&self, contents: Detached) {
+        /// Freeing so many entries takes some tens of microseconds.
+        const FREED_AT_ONCE: usize = 512;
+        if contents.len() <= FREED_AT_ONCE {
+            return;
+        }
+        // If no thread can be had, the failed call drops what was moved into the closure.
+        let spawned = std::thread::Builder::new()
+            .name("hexad-free".to_owned())
+            .spawn(move || drop(contents));
+        if let Err(error) = spawned {
+            tracing::debug!("Freed memory in the foreground: {error}");
+        }
+    }
+
+    /// Whether no database holds a key.
+    pub(crate) fn is_empty(&self) -> bool {
+        (0..self.len()).all(|index| {
+            let partition = self.lock(index);
+            (0..usize::from(self.databases)).all(|db| partition.db(db).is_empty())
+        })
+    }
+}
+
+impl hexad_commands::Keyspace for Keyspace {
+    fn partitions(&self) -> usize {
+        self.len()
+    }
+
+    fn visit(&self, index: usize, visit: &mut dyn FnMut(&mut Partition)) {
+        visit(&mut self.lock(index));
+    }
+
+    fn maybe_non_empty(&self, index: usize) -> bool {
+        let partition = self.lock(index);
+        (0..usize::from(self.databases)).any(|db| !partition.db(db).is_empty())
+    }
+}
+
+/// Figures of a database.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    /// Keys.
+    pub(crate) keys: u64,
+    /// Keys with an expiry.
+    pub(crate) volatile: u64,
+    /// Cells of the tables.
+    pub(crate) cells: u64,
+    /// Bytes of the tables.
+    pub(crate) table_bytes: u64,
+}
+
+/// Process-wide gauges with many writers.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Adds one and returns the value before.
+    pub(crate) fn increment(&self) -> u64 {
+        self.0.fetch_add(1, Relaxed)
+    }
+
+    /// Takes one away.
+    pub(crate) fn decrement(&self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+
+    /// The value now.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    /// Sets the value.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+}

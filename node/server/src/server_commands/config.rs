@@ -1,0 +1,95 @@
+//! CONFIG: reads and changes the configuration of the running process.
+
+use hexad_commands::Args;
+
+use crate::config::{Config, Id, SetContext};
+use crate::server::Server;
+use crate::session::{Flow, Session};
+use crate::worker::Worker;
+use crate::log;
+
+/// CONFIG GET pattern ….
+pub(super) fn get(session: &Session, worker: &mut Worker, args: Args<'_>) -> Flow {
+    let patterns: Vec<&[u8]> = args.slice(2).iter().collect();
+    let found = session.server.config.load().get(&patterns);
+    worker.reply.map(found.len());
+    for (name, value) in found {
+        worker.reply.bulk(name.as_bytes());
+        worker.reply.bulk(&value);
+    }
+    Flow::Next
+}
+
+/// CONFIG SET name value …: all of them or none.
+pub(super) fn set(session: &Session, worker: &mut Worker, args: Args<'_>) -> Flow {
+    if args.len() % 2 != 0 {
+        let text = "ERR wrong number of arguments for 'config|set' command";
+        return super::error(worker, text);
+    }
+    let values: Vec<&[u8]> = args.slice(2).iter().collect();
+    let pairs: Vec<(&[u8], &[u8])> = values.chunks_exact(2).map(|two| (two[0], two[1])).collect();
+    let server = session.server;
+    let context = SetContext { client_is_local: session.client.is_local(), loading: false };
+    let _changing = server.config_change.lock();
+    let result = server
+        .config
+        .load()
+        .set(&pairs, context)
+        .map_err(|error| error.to_string())
+        .and_then(|(config, changed)| apply(server, config, &changed));
+    match result {
+        Ok(()) => worker.reply.ok(),
+        Err(text) => worker.reply.error(&text),
+    }
+    // The commands behind this one in the pipeline see the new values.
+    worker.refresh();
+    Flow::Next
+}
+
+/// Carries out what a changed directive means beyond its value, then publishes the configuration.
+fn apply(server: &'static Server, config: Config, changed: &[Id]) -> Result<(), String> {
+    for id in changed {
+        match id {
+            Id::Loglevel => log::set_level(config.loglevel),
+            Id::Dir => std::env::set_current_dir(&config.dir).map_err(|error| {
+                format!(
+                    "ERR CONFIG SET failed (possibly related to argument 'dir') - {}",
+                    crate::listener::os_text(&error)
+                )
+            })?,
+            _ => {}
+        }
+    }
+    if changed.contains(&Id::SlowlogMaxLen) {
+        server.slowlog.truncate(config.slowlog_max_len);
+    }
+    if let Some(cluster) = &server.cluster {
+        cluster.config_changed(&config);
+    }
+    server.publish_config(config);
+    Ok(())
+}
+
+/// CONFIG REWRITE.
+pub(super) fn rewrite(session: &Session, worker: &mut Worker) -> Flow {
+    let server = session.server;
+    let _changing = server.config_change.lock();
+    match server.config.load().rewrite_file() {
+        Ok(()) => {
+            tracing::warn!("CONFIG REWRITE executed with success.");
+            worker.reply.ok();
+        }
+        Err(error) => {
+            tracing::warn!("CONFIG REWRITE failed: {error}");
+            worker.reply.error(&error.to_string());
+        }
+    }
+    Flow::Next
+}
+
+/// CONFIG RESETSTAT.
+pub(super) fn reset_stat(session: &Session, worker: &mut Worker) -> Flow {
+    session.server.reset_stats();
+    worker.reply.ok();
+    Flow::Next
+}

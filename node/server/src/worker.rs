@@ -1,0 +1,250 @@
+//! A worker: one thread, one tokio runtime, and the buffers that its connections share.
+//!
+//! Connections are handed to a worker when they are accepted and stay with it. All of them parse
+//! from one read buffer and reply into one write buffer, since only one executes at a time; what
+//! is left over after a batch (half a command, replies that the socket did not take) moves to
+//! buffers of the connection.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use hexad_commands::{Effects, Env};
+use hexad_gossip::View;
+use hexad_resp::{Limits, Reply};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::config::Config;
+use crate::connection::{Connection, Socket};
+use crate::expire::ExpireCycle;
+use crate::pause::Paused;
+use crate::server::Server;
+use crate::session::Batch;
+use crate::stats::WorkerStats;
+
+/// Bytes read from a socket at a time: a batch of 64 commands of ordinary size, and small enough
+/// to stay in the cache.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// A reply buffer that has grown beyond this is given back after the batch.
+const REPLY_BUFFER_KEPT_BYTES: usize = 1024 * 1024;
+
+/// What a worker's connections share.
+pub(crate) struct Worker {
+    /// This worker's number.
+    pub(crate) id: usize,
+    /// The process.
+    pub(crate) server: &'static Server,
+    /// This worker's counters.
+    pub(crate) stats: &'static WorkerStats,
+    /// Where a socket is read into when its connection has no input pending; empty between reads.
+    pub(crate) read_buffer: Vec<u8>,
+    /// The replies of the running batch.
+    pub(crate) reply: Reply,
+    /// The commands of the running batch.
+    pub(crate) batch: Batch,
+    /// What the running batch did.
+    pub(crate) effects: Effects,
+    /// The worker's generator.
+    pub(crate) rng: SmallRng,
+    /// Settings that handlers read.
+    pub(crate) env: Env,
+    /// The configuration as of this batch.
+    pub(crate) config: Arc<Config>,
+    config_generation: u64,
+    /// The cluster as of this batch; `None` in stand-alone mode.
+    pub(crate) view: Option<Arc<View>>,
+    /// Converts the time stamps of commands.
+    pub(crate) clock: quanta::Clock,
+    /// Raw time stamp of the start of the command that runs.
+    pub(crate) ticks: u64,
+    /// Unix time, milliseconds.
+    pub(crate) now_ms: i64,
+    now_ms_at: u64,
+    /// What CLIENT PAUSE forbids during this batch.
+    pub(crate) paused: Paused,
+    /// A command that takes this long, in nanoseconds, goes to the slow log.
+    pub(crate) slow_nanos: u64,
+}
+
+thread_local! {
+    static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
+}
+
+/// Runs `f` on the worker of this thread. Not reentrant.
+pub(crate) fn with<T>(f: impl FnOnce(&mut Worker) -> T) -> T {
+    WORKER.with(|worker| {
+        f(worker.borrow_mut().as_mut().expect("connections run on worker threads only"))
+    })
+}
+
+/// Unix time in milliseconds.
+pub(crate) fn unix_ms() -> i64 {
+    unix_micros() / 1000
+}
+
+/// Unix time in microseconds.
+pub(crate) fn unix_micros() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_micros() as i64)
+}
+
+impl Worker {
+    fn new(id: usize, server: &'static Server) -> Self {
+        let config = server.config.load_full();
+        let clock = quanta::Clock::new();
+        let mut worker = Self {
+            id,
+            server,
+            stats: &server.stats[id],
+            read_buffer: Vec::with_capacity(READ_BUFFER_BYTES),
+            reply: Reply::new(),
+            batch: Batch::default(),
+            effects: Effects::default(),
+            rng: SmallRng::from_os_rng(),
+            env: server.env(&config),
+            config_generation: server.config_generation.load(Relaxed),
+            config,
+            view: None,
+            ticks: clock.raw(),
+            now_ms: unix_ms(),
+            now_ms_at: 0,
+            paused: Paused::Nothing,
+            slow_nanos: u64::MAX,
+            clock,
+        };
+        worker.reload_config(worker.config_generation);
+        worker.refresh();
+        worker
+    }
+
+    /// Starts a batch. The caller is inside this worker's gate.
+    #[inline]
+    pub(crate) fn begin_batch(&mut self) {
+        self.stats.busy.store(true, Relaxed);
+        self.refresh();
+        self.paused = self.server.pause.state(self.now_ms);
+        // A pause is a promise that nothing changes, not even by expiry.
+        self.env.expires_keys = self.paused == Paused::Nothing;
+    }
+
+    /// Ends a batch: adds up what it did.
+    #[inline]
+    pub(crate) fn end_batch(&mut self) {
+        self.settle();
+        self.stats.busy.store(false, Relaxed);
+    }
+
+    /// Brings time, configuration and view up to date.
+    #[inline]
+    pub(crate) fn refresh(&mut self) {
+        self.ticks = self.clock.raw();
+        self.now_ms = unix_ms();
+        self.now_ms_at = self.ticks;
+        let generation = self.server.config_generation.load(Relaxed);
+        if generation != self.config_generation {
+            self.reload_config(generation);
+        }
+        if let Some(cluster) = &self.server.cluster {
+            let current = cluster.view();
+            if !self.view.as_ref().is_some_and(|view| Arc::ptr_eq(view, &current)) {
+                self.view = Some(Arc::clone(&current));
+            }
+        }
+    }
+
+    /// Takes over a changed configuration, also in the middle of a batch (CONFIG SET).
+    #[cold]
+    fn reload_config(&mut self, generation: u64) {
+        self.config_generation = generation;
+        self.config = self.server.config.load_full();
+        self.env = self.server.env(&self.config);
+        let slow_micros = u64::try_from(self.config.slowlog_log_slower_than_us);
+        self.slow_nanos = slow_micros.map_or(u64::MAX, |micros| micros.saturating_mul(1000));
+    }
+
+    /// Ends the running command: returns what it took, in nanoseconds, and starts the next one.
+    #[inline]
+    pub(crate) fn lap(&mut self) -> u64 {
+        let now = self.clock.raw();
+        let nanos = self.clock.delta_as_nanos(self.ticks, now);
+        self.ticks = now;
+        if self.clock.delta_as_nanos(self.now_ms_at, now) > 500_000 {
+            self.now_ms = unix_ms();
+            self.now_ms_at = now;
+        }
+        nanos
+    }
+
+    /// Adds what the batch did to the counters.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        let effects = std::mem::take(&mut self.effects);
+        let stats = self.stats;
+        stats.dirty.add(effects.dirty);
+        stats.hits.add(effects.hits);
+        stats.misses.add(effects.misses);
+        stats.expired.add(effects.expired);
+        stats.heartbeat.store(stats.heartbeat.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// Gives back the memory of an unusually large batch.
+    pub(crate) fn trim_buffers(&mut self) {
+        if self.reply.capacity() > REPLY_BUFFER_KEPT_BYTES {
+            self.reply = Reply::new();
+        }
+        if self.read_buffer.capacity() != READ_BUFFER_BYTES {
+            self.read_buffer = Vec::with_capacity(READ_BUFFER_BYTES);
+        }
+    }
+
+    /// The limits that the parser applies to this client.
+    pub(crate) fn limits(&self, authenticated: bool) -> Limits {
+        Limits {
+            max_bulk_bytes: self.env.max_string_bytes,
+            max_multibulk: i64::from(i32::MAX),
+            authenticated,
+        }
+    }
+}
+
+/// Starts worker `id`; it serves the sockets that come through `sockets` until the process ends.
+pub(crate) fn spawn(
+    id: usize,
+    server: &'static Server,
+    mut sockets: UnboundedReceiver<Socket>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(format!("hexad-worker-{id}")).spawn(move || {
+        WORKER.with(|worker| *worker.borrow_mut() = Some(Worker::new(id, server)));
+        runtime.block_on(async move {
+            tokio::spawn(cron(server));
+            while let Some(socket) = sockets.recv().await {
+                match Connection::open(socket, server, id) {
+                    Ok(connection) => drop(tokio::spawn(connection)),
+                    Err(error) => tracing::debug!("Cannot serve an accepted client: {error}"),
+                }
+            }
+        });
+    })?;
+    Ok(())
+}
+
+/// What a worker does between its clients' commands, `hz` times a second.
+async fn cron(server: &'static Server) {
+    let mut expiry = with(|worker| ExpireCycle::new(worker.id, server));
+    loop {
+        let hz = server.config.load().hz.clamp(1, 500);
+        tokio::time::sleep(Duration::from_millis(1000 / hz as u64)).await;
+        with(|worker| {
+            let _pass = server.gates.enter(worker.id);
+            worker.begin_batch();
+            expiry.run(worker);
+            worker.end_batch();
+            worker.trim_buffers();
+        });
+    }
+}
