@@ -46,6 +46,7 @@ impl Cluster {
                 .places()
                 .into_iter()
                 .for_each(|at| self.watch(at));
+            self.gather_reports();
             if std::mem::take(&mut self.changes.announce) {
                 self.broadcast_pong();
             }

@@ -14,6 +14,8 @@ mod picture;
 mod receive;
 mod roles;
 mod send;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;

@@ -8,6 +8,8 @@
 mod body;
 mod ext;
 mod header;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
