@@ -41,5 +41,6 @@ pub use hash::{HashSeed, KeyHash};
 pub use integer::parse_integer;
 pub use iter::Iter;
 pub use partition::Partition;
+pub use prefetch::prefetch_line;
 pub use table::TableStats;
 pub use watch::WatchFlag;

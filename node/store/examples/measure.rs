@@ -1,0 +1,189 @@
+//! Measures the store: `cargo run --release -p hexad-store --example measure [keys in millions]`.
+//!
+//! * one table of 10 million keys (or as many as asked for): the longest pause of an insertion and of a
+//!   removal, and the memory of a key of 16 bytes with a value of 64;
+//! * a million keys in 16384 partitions: time of a lookup and of an overwrite, one by one and in batches
+//!   with the two prefetching passes.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use hexad_store::{Db, HashSeed, KeyHash, Partition};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+const PARTITIONS: usize = 16384;
+const KEYS: u64 = 1_000_000;
+const ROUNDS: usize = 4_000_000;
+const BATCH: usize = 64;
+
+fn key_of(id: u64) -> [u8; 16] {
+    let mut key = *b"key:000000000000";
+    let mut rest = id;
+    for place in key[4..].iter_mut().rev() {
+        *place += (rest % 10) as u8;
+        rest /= 10;
+    }
+    key
+}
+
+fn allocated_bytes() -> usize {
+    tikv_jemalloc_ctl::epoch::advance().expect("jemalloc keeps statistics");
+    tikv_jemalloc_ctl::stats::allocated::read().expect("jemalloc keeps statistics")
+}
+
+/// The longest and the 99.99th percentile of some durations.
+struct Pauses(Vec<u32>);
+
+impl Pauses {
+    fn time(&mut self, work: impl FnOnce()) {
+        let start = Instant::now();
+        work();
+        self.0.push(start.elapsed().as_nanos() as u32);
+    }
+
+    fn print(mut self, what: &str) {
+        self.0.sort_unstable();
+        let at = |share: f64| self.0[(self.0.len() as f64 * share) as usize];
+        let longest = Duration::from_nanos(u64::from(self.0[self.0.len() - 1]));
+        println!(
+            "{what}: median {} ns, 99 % {} ns, 99.99 % {} ns, 99.9999 % {} ns, longest {longest:?}",
+            at(0.5),
+            at(0.99),
+            at(0.9999),
+            at(0.999999)
+        );
+    }
+}
+
+fn one_table(keys: u64) {
+    let seed = HashSeed::new(1, 2);
+    let mut partition = Partition::new(1, seed.clone());
+    let db = partition.db_mut(0);
+    let before = allocated_bytes();
+    let mut pauses = Pauses(Vec::new());
+    for id in 0..keys {
+        let key = key_of(id);
+        let hash = seed.hash(&key);
+        pauses.time(|| insert(db, &key, hash));
+    }
+    let memory = allocated_bytes() - before - pauses.0.capacity() * size_of::<u32>();
+    let stats = db.stats();
+    println!(
+        "{keys} keys in one table: {:.1} bytes a key; {stats:?}",
+        memory as f64 / keys as f64
+    );
+    pauses.print("  insert");
+    let mut pauses = Pauses(Vec::with_capacity(keys as usize));
+    for id in 0..keys {
+        let key = key_of(id);
+        let hash = seed.hash(&key);
+        pauses.time(|| drop(db.remove(&key, hash)));
+    }
+    pauses.print("  remove");
+}
+
+fn insert(db: &mut Db, key: &[u8], hash: KeyHash) {
+    db.set_string(key, hash, &[b'v'; 64], None).expect("short");
+}
+
+/// Calls `work` for random keys in batches, with or without prefetching, and prints the time of each.
+fn rounds(
+    what: &str,
+    partitions: &mut [Partition],
+    seed: &HashSeed,
+    prefetch: bool,
+    mut work: impl FnMut(&mut Db, &[u8], KeyHash),
+) {
+    let mut rng = SmallRng::seed_from_u64(3);
+    let keys: Vec<[u8; 16]> = (0..ROUNDS)
+        .map(|_| key_of(rng.random_range(0..KEYS)))
+        .collect();
+    let start = Instant::now();
+    for batch in keys.chunks(BATCH) {
+        let mut hashes = [(0, seed.hash(b"")); BATCH];
+        for (key, place) in batch.iter().zip(&mut hashes) {
+            *place = (partition_of(key), seed.hash(key));
+            if prefetch {
+                hexad_store::prefetch_line(&partitions[place.0]);
+            }
+        }
+        if prefetch {
+            let hashes = &hashes[..batch.len()];
+            hashes
+                .iter()
+                .for_each(|&(at, hash)| partitions[at].db(0).prefetch_cells(hash));
+            hashes
+                .iter()
+                .for_each(|&(at, hash)| partitions[at].db(0).prefetch_entry(hash));
+        }
+        for (key, (at, hash)) in batch.iter().zip(hashes) {
+            work(partitions[at].db_mut(0), key, hash);
+        }
+    }
+    let each = start.elapsed().as_nanos() as f64 / keys.len() as f64;
+    println!("  {what}, prefetch {prefetch}: {each:.1} ns");
+}
+
+/// Stands in for CRC16: spreads keys evenly.
+fn partition_of(key: &[u8; 16]) -> usize {
+    let id = key[4..]
+        .iter()
+        .fold(0u64, |id, digit| id * 10 + u64::from(digit - b'0'));
+    (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 50) as usize
+}
+
+fn many_partitions() {
+    let seed = HashSeed::new(1, 2);
+    let before = allocated_bytes();
+    let mut partitions: Vec<Partition> = (0..PARTITIONS)
+        .map(|_| Partition::new(1, seed.clone()))
+        .collect();
+    for id in 0..KEYS {
+        let key = key_of(id);
+        insert(
+            partitions[partition_of(&key)].db_mut(0),
+            &key,
+            seed.hash(&key),
+        );
+    }
+    let per_key = (allocated_bytes() - before) as f64 / KEYS as f64;
+    println!(
+        "{KEYS} keys in {PARTITIONS} partitions: {per_key:.1} bytes a key, partitions included"
+    );
+    for prefetch in [false, true] {
+        rounds(
+            "hash and nothing",
+            &mut partitions,
+            &seed,
+            prefetch,
+            |_, _, hash| {
+                black_box(hash);
+            },
+        );
+        rounds("get", &mut partitions, &seed, prefetch, |db, key, hash| {
+            black_box(db.get(key, hash).expect("present").value());
+        });
+        rounds(
+            "overwrite",
+            &mut partitions,
+            &seed,
+            prefetch,
+            |db, key, hash| {
+                black_box(db.set(key, hash, &[b'w'; 64], None).expect("short").created);
+            },
+        );
+    }
+}
+
+fn main() {
+    let millions = std::env::args()
+        .nth(1)
+        .and_then(|arg| arg.parse().ok())
+        .unwrap_or(10);
+    many_partitions();
+    one_table(millions * 1_000_000);
+}
