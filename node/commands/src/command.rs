@@ -251,3 +251,162 @@ fn quoted(word: &[u8], room: usize) -> &[u8] {
     let word = &word[..word.len().min(room)];
     word.split(|&byte| byte == 0).next().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use hexad_resp::ArgRange;
+
+    use super::*;
+    use crate::lookup;
+
+    /// Calls `test` with the arguments `args`.
+    fn with_args<T>(args: &[&[u8]], test: impl FnOnce(&Args<'_>) -> T) -> T {
+        let buffer = args.concat();
+        let mut end = 0;
+        let ranges: Vec<ArgRange> = args
+            .iter()
+            .map(|arg| {
+                end += arg.len();
+                ArgRange::new(end - arg.len(), end)
+            })
+            .collect();
+        test(&Args::new(&buffer, &ranges))
+    }
+
+    /// The name of the command that `args` resolves to, or the error; texts of Redis 7.0.15.
+    fn resolved(args: &[&[u8]]) -> Result<&'static str, String> {
+        with_args(args, |args| {
+            let text = |text: Vec<u8>| text.escape_ascii().to_string().replace("\\'", "'");
+            let command = lookup(&args[0]).ok_or_else(|| text(unknown_command(args)))?;
+            command.resolve(args).map(Command::full_name).map_err(text)
+        })
+    }
+
+    #[test]
+    fn calls_resolve() {
+        for (args, expected) in [
+            (&[&b"GET"[..], b"k"][..], "get"),
+            (&[b"client", b"KILL", b"x"], "client|kill"),
+            (&[b"Command"], "command"),
+            (&[b"command", b"Info"], "command|info"),
+        ] {
+            assert_eq!(resolved(args), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn errors_of_calls() {
+        for (args, expected) in [
+            (
+                &[&b"GET"[..]][..],
+                "ERR wrong number of arguments for 'get' command",
+            ),
+            (
+                &[b"time", b"x"],
+                "ERR wrong number of arguments for 'time' command",
+            ),
+            (
+                &[b"client"],
+                "ERR wrong number of arguments for 'client' command",
+            ),
+            (
+                &[b"CLIENT", b"kill"],
+                "ERR wrong number of arguments for 'client|kill' command",
+            ),
+            (
+                &[b"CLIENT", b"FoO"],
+                "ERR unknown subcommand 'FoO'. Try CLIENT HELP.",
+            ),
+            (
+                &[b"client", b"x\0y\r\n"],
+                "ERR unknown subcommand 'x'. Try CLIENT HELP.",
+            ),
+            (
+                &[b"command", b"count", b"x"],
+                "ERR wrong number of arguments for 'command|count' command",
+            ),
+            (
+                &[b"FOO", b"a", b"b"],
+                "ERR unknown command 'FOO', with args beginning with: 'a' 'b' ",
+            ),
+            (
+                &[b"", b""],
+                "ERR unknown command '', with args beginning with: '' ",
+            ),
+            (
+                &[b"fo\0o", b"a\r\nb\0c", b"d"],
+                "ERR unknown command 'fo', with args beginning with: 'a\\r\\nb' 'd' ",
+            ),
+        ] {
+            assert_eq!(resolved(args), Err(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn errors_quote_so_much() {
+        let long = [b'x'; 300];
+        let x128 = "x".repeat(128);
+        assert_eq!(
+            resolved(&[&long, &long, b"b"]),
+            Err(format!(
+                "ERR unknown command '{x128}', with args beginning with: '{x128}' "
+            ))
+        );
+        assert_eq!(
+            resolved(&[b"client", &long]),
+            Err(format!("ERR unknown subcommand '{x128}'. Try CLIENT HELP."))
+        );
+        assert_eq!(
+            resolved(&[b"foo", &long[..120], b"zzzzzzzzz", b"", b"w"]),
+            Err(format!(
+                "ERR unknown command 'foo', with args beginning with: '{}' 'zzzzz' ",
+                &x128[..120]
+            ))
+        );
+    }
+
+    #[test]
+    fn indexes_are_dense_and_names_are_found() {
+        for (index, command) in Command::all().enumerate() {
+            assert_eq!(command.index, index);
+            assert!(std::ptr::eq(Command::by_index(index).unwrap(), command));
+            if command.is_subcommand() {
+                assert!(lookup(command.full_name().as_bytes()).is_none());
+                continue;
+            }
+            for name in [command.name.to_owned(), command.name.to_uppercase()] {
+                assert!(std::ptr::eq(lookup(name.as_bytes()).unwrap(), command));
+            }
+            for subcommand in command.subcommands() {
+                assert_eq!(
+                    subcommand.full_name(),
+                    format!("{}|{}", command.name, subcommand.name)
+                );
+            }
+        }
+        for unknown in [
+            &b""[..],
+            b"g",
+            b"ge",
+            b"gett",
+            b"g\0t",
+            b"@et",
+            b"GET ",
+            &[0xff; 300],
+        ] {
+            assert!(lookup(unknown).is_none());
+        }
+    }
+
+    #[test]
+    fn simple_calls() {
+        let get = lookup(b"get").unwrap();
+        assert!(get.is_simple(2) && !get.is_simple(1) && !get.is_simple(3));
+        let set = lookup(b"set").unwrap();
+        assert!(set.is_simple(3) && set.is_simple(7) && !set.is_simple(2));
+        assert!(!lookup(b"client").unwrap().is_simple(2));
+        assert!(!lookup(b"command").unwrap().is_simple(1));
+        assert_eq!(get.fast_key, 1);
+        assert_eq!(lookup(b"ping").unwrap().fast_key, 0);
+    }
+}

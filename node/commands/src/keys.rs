@@ -304,8 +304,125 @@ impl Command {
         Ok(keys)
     }
 
+    /// Whether every call has exactly one key, argument [`fast_key`](Command::fast_key).
+    #[inline]
+    pub const fn has_single_key(&self) -> bool {
+        matches!(
+            self.key_specs,
+            [KeySpec {
+                begin: BeginSearch::Index(_),
+                find: FindKeys::Range { last_key: 0, .. },
+                ..
+            }]
+        )
+    }
+
     /// Whether calls may have keys at all.
     pub const fn has_keys(&self) -> bool {
         !self.key_specs.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hexad_resp::ArgRange;
+
+    use super::*;
+
+    /// The argument numbers that `spec` finds in `call`.
+    fn found(spec: KeySpec, call: &str) -> Result<Vec<usize>, InvalidKeys> {
+        let mut ranges = Vec::new();
+        let mut start = 0;
+        for arg in call.split(' ') {
+            ranges.push(ArgRange::new(start, start + arg.len()));
+            start += arg.len() + 1;
+        }
+        let span = spec.find(&Args::new(call.as_bytes(), &ranges))?;
+        Ok(Keys {
+            spans: span.into_iter().collect(),
+        }
+        .iter()
+        .map(|(index, _)| index)
+        .collect())
+    }
+
+    fn spec(begin: BeginSearch, find: FindKeys) -> KeySpec {
+        KeySpec {
+            flags: KeyFlags::RO,
+            begin,
+            find,
+            notes: None,
+        }
+    }
+
+    const ONE: FindKeys = FindKeys::Range {
+        last_key: 0,
+        step: 1,
+        limit: 0,
+    };
+
+    #[test]
+    fn ranges() {
+        let range = |last_key, step, limit| {
+            spec(
+                BeginSearch::Index(1),
+                FindKeys::Range {
+                    last_key,
+                    step,
+                    limit,
+                },
+            )
+        };
+        assert_eq!(found(range(0, 1, 0), "get a"), Ok(vec![1]));
+        assert_eq!(found(range(1, 1, 0), "lcs a b c"), Ok(vec![1, 2]));
+        assert_eq!(found(range(-1, 1, 0), "del a b c"), Ok(vec![1, 2, 3]));
+        assert_eq!(found(range(-1, 2, 0), "mset a 1 b 2"), Ok(vec![1, 3]));
+        assert_eq!(found(range(-2, 1, 0), "blpop a b 0"), Ok(vec![1, 2]));
+        // XREAD's: the first half of what follows STREAMS.
+        assert_eq!(found(range(-1, 1, 2), "streams a b 0 0"), Ok(vec![1, 2]));
+        assert_eq!(found(range(1, 1, 0), "lcs a"), Err(InvalidKeys));
+        assert_eq!(found(range(-2, 1, 0), "blpop 0"), Ok(vec![]));
+    }
+
+    #[test]
+    fn keywords() {
+        let keyword = |start_from| {
+            spec(
+                BeginSearch::Keyword {
+                    keyword: "STORE",
+                    start_from,
+                },
+                ONE,
+            )
+        };
+        assert_eq!(found(keyword(2), "sort a get x Store d"), Ok(vec![5]));
+        assert_eq!(found(keyword(2), "sort store x"), Ok(vec![]));
+        assert_eq!(found(keyword(-2), "sort a store b store c"), Ok(vec![5]));
+        assert_eq!(found(keyword(-3), "sort a store b store c"), Ok(vec![3]));
+        assert_eq!(found(keyword(2), "sort a get store"), Ok(vec![]));
+        assert_eq!(found(keyword(-9), "sort a store b"), Ok(vec![]));
+    }
+
+    #[test]
+    fn counted() {
+        let counted = spec(
+            BeginSearch::Index(2),
+            FindKeys::KeyNum {
+                key_num_index: 0,
+                first_key: 1,
+                step: 1,
+            },
+        );
+        assert_eq!(found(counted, "eval s 2 a b arg"), Ok(vec![3, 4]));
+        assert_eq!(found(counted, "eval s 0 arg"), Ok(vec![]));
+        for invalid in [
+            "eval s 3 a b",
+            "eval s -1 a",
+            "eval s x a",
+            "eval s",
+            "eval s 9223372036854775807 a",
+        ] {
+            assert_eq!(found(counted, invalid), Err(InvalidKeys), "{invalid}");
+        }
     }
 }

@@ -21,9 +21,7 @@ mod pure;
 mod table;
 
 pub use command::{Command, Handler, PureHandler, ServerCommand, unknown_command};
-pub use context::{
-    Ctx, DataHandler, Effects, Env, Key, Keyspace, KeyspaceCtx, KeyspaceHandler,
-};
+pub use context::{Ctx, DataHandler, Effects, Env, Key, Keyspace, KeyspaceCtx, KeyspaceHandler};
 pub use docs::{Arg, ArgKind, Deprecated, Docs, Group};
 pub use flags::{AclCategories, CommandFlags};
 pub use hexad_resp::Args;
