@@ -11,7 +11,7 @@ use hexad_slots::SlotBitmap;
 use socket2::Socket;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::config::Settings;
+use crate::config::Config;
 
 use super::driver::Driver;
 use super::handle::{ClusterHandle, Request, Shared};
@@ -78,24 +78,32 @@ impl Bus {
     ///
     /// # Errors
     /// If either cannot be had; the text is for the log and for an operator.
-    pub fn open(settings: &Settings) -> Result<Self, StartError> {
-        let port = settings.bus_port().ok_or(StartError::PortTooHigh)?;
-        if settings.bind.is_empty() {
+    pub fn open(config: &Config) -> Result<Self, StartError> {
+        let port = config.bus_port().ok_or(StartError::PortTooHigh)?;
+        if config.bind.is_empty() {
             return Err(StartError::NoBindAddress);
         }
-        let path = settings.dir.join(&settings.cluster.config_file);
+        let path = config.dir.join(&config.cluster.config_file);
         let (conf, text) = NodesConf::open(&path)?;
         let clock = Clock::new();
-        let mut cluster = load(&text, settings, clock.now())?;
-        let listeners = crate::listener::bind_tcp(&settings.bind, port, settings.tcp_backlog)
-            .map_err(|text| {
+        let mut cluster = load(&text, config, clock.now())?;
+        let listeners =
+            crate::listener::bind_tcp(&config.bind, port, config.tcp_backlog).map_err(|text| {
                 tracing::warn!("{text}");
                 StartError::Listen(port)
             })?;
         let (sender, requests) = unbounded_channel();
         let shared = Shared::new(cluster.view(), sender);
-        let settings = DriverSettings::new(settings);
-        Ok(Self { cluster, clock, conf, listeners, settings, shared, requests })
+        let settings = DriverSettings::new(config);
+        Ok(Self {
+            cluster,
+            clock,
+            conf,
+            listeners,
+            settings,
+            shared,
+            requests,
+        })
     }
 
     /// The handle that workers use; it works from now on, and answers once the bus runs.
@@ -109,33 +117,45 @@ impl Bus {
     /// # Errors
     /// If the system refuses a thread or what a runtime needs.
     pub fn run(self, host: impl Host, slots_with_keys: &SlotBitmap) -> io::Result<()> {
-        let Self { mut cluster, clock, conf, listeners, settings, shared, requests } = self;
+        let Self {
+            mut cluster,
+            clock,
+            conf,
+            listeners,
+            settings,
+            shared,
+            requests,
+        } = self;
         cluster.data_loaded(clock.now(), slots_with_keys);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let driver = Driver::new(cluster, clock, conf, settings, shared.clone(), host);
-        let thread = std::thread::Builder::new().name("hexad-cluster".to_owned()).spawn(move || {
-            let host = driver.host();
-            let run = AssertUnwindSafe(|| runtime.block_on(driver.run(listeners, requests)));
-            match catch_unwind(run) {
-                Ok(Ok(())) => {}
-                Ok(Err(unsaved)) => {
-                    tracing::warn!("{unsaved}");
-                    tracing::warn!("Fatal: can't update cluster config file.");
-                    host.die();
+        let thread = std::thread::Builder::new()
+            .name("hexad-cluster".to_owned())
+            .spawn(move || {
+                let host = driver.host();
+                let run = AssertUnwindSafe(|| runtime.block_on(driver.run(listeners, requests)));
+                match catch_unwind(run) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(unsaved)) => {
+                        tracing::warn!("{unsaved}");
+                        tracing::warn!("Fatal: can't update cluster config file.");
+                        host.die();
+                    }
+                    Err(_) => {
+                        tracing::error!("The cluster thread has panicked");
+                        host.die();
+                    }
                 }
-                Err(_) => {
-                    tracing::error!("The cluster thread has panicked");
-                    host.die();
-                }
-            }
-        })?;
+            })?;
         shared.set_thread(thread);
         Ok(())
     }
 }
 
-fn load(text: &[u8], settings: &Settings, now: Millis) -> Result<Cluster, StartError> {
-    let (config, seed) = (gossip_config(settings), rand::random());
+fn load(text: &[u8], config: &Config, now: Millis) -> Result<Cluster, StartError> {
+    let (config, seed) = (gossip_config(config), rand::random());
     if text.is_empty() {
         let cluster = Cluster::new(config, seed, now);
         tracing::info!("No cluster configuration found, I'm {}", cluster.id());
@@ -158,8 +178,13 @@ pub(super) struct Clock {
 
 impl Clock {
     fn new() -> Self {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Self { started_unix_ms: millis(unix), started: Instant::now() }
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        Self {
+            started_unix_ms: millis(unix),
+            started: Instant::now(),
+        }
     }
 
     /// Milliseconds of Unix time.

@@ -52,7 +52,12 @@ pub enum Outcome {
 
 /// Executes `CLUSTER <subcommand> …` on a worker; `args[0]` is `CLUSTER`.
 pub fn execute(args: &Args<'_>, view: &View, facts: &dyn Facts, reply: &mut Reply) -> Outcome {
-    let mut call = Call { args: *args, view, facts, reply };
+    let mut call = Call {
+        args: *args,
+        view,
+        facts,
+        reply,
+    };
     match call.run() {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -79,12 +84,18 @@ type Subcommand = (&'static str, isize, fn(&mut Call<'_>) -> Result<Outcome>);
 
 const SUBCOMMANDS: [Subcommand; 27] = [
     ("addslots", -3, |call| call.assign_slots(Assignment::Add)),
-    ("addslotsrange", -4, |call| call.assign_ranges(Assignment::Add)),
+    ("addslotsrange", -4, |call| {
+        call.assign_ranges(Assignment::Add)
+    }),
     ("bumpepoch", 2, |_| admin(Admin::BumpEpoch)),
-    ("count-failure-reports", 3, |call| ask(Ask::FailureReports(call.node_id(2)?))),
+    ("count-failure-reports", 3, |call| {
+        ask(Ask::FailureReports(call.node_id(2)?))
+    }),
     ("countkeysinslot", 3, |call| call.count_keys_in_slot()),
     ("delslots", -3, |call| call.assign_slots(Assignment::Delete)),
-    ("delslotsrange", -4, |call| call.assign_ranges(Assignment::Delete)),
+    ("delslotsrange", -4, |call| {
+        call.assign_ranges(Assignment::Delete)
+    }),
     ("failover", -2, |call| call.failover()),
     ("flushslots", 2, |call| call.flush_slots()),
     ("forget", 3, |call| admin(Admin::Forget(call.node_id(2)?))),
@@ -94,7 +105,9 @@ const SUBCOMMANDS: [Subcommand; 27] = [
     ("keyslot", 3, |call| call.key_slot()),
     ("links", 2, |_| ask(Ask::Links)),
     ("meet", -4, |call| call.meet()),
-    ("myid", 2, |call| call.answer(|call| call.reply.bulk(call.view.myself().id.as_bytes()))),
+    ("myid", 2, |call| {
+        call.answer(|call| call.reply.bulk(call.view.myself().id.as_bytes()))
+    }),
     ("nodes", 2, |call| call.nodes()),
     ("replicas", 3, |call| call.replicas()),
     ("replicate", 3, |call| call.replicate()),
@@ -102,47 +115,103 @@ const SUBCOMMANDS: [Subcommand; 27] = [
     ("saveconfig", 2, |_| admin(Admin::SaveConfig)),
     ("set-config-epoch", 3, |call| call.set_config_epoch()),
     ("setslot", -4, |call| call.set_slot()),
-    ("shards", 2, |call| call.answer(|call| replies::shards(call.view, call.reply))),
+    ("shards", 2, |call| {
+        call.answer(|call| replies::shards(call.view, call.reply))
+    }),
     ("slaves", 3, |call| call.replicas()),
     ("slots", 2, |call| call.slots()),
 ];
 
 /// CLUSTER HELP: a syntax line, then what it does.
 const HELP: [(&str, &str); 26] = [
-    ("ADDSLOTS <slot> [<slot> ...]", "Take unassigned slots for this node."),
+    (
+        "ADDSLOTS <slot> [<slot> ...]",
+        "Take unassigned slots for this node.",
+    ),
     (
         "ADDSLOTSRANGE <start slot> <end slot> [<start slot> <end slot> ...]",
         "Take unassigned runs of slots for this node; both ends belong to a run.",
     ),
-    ("BUMPEPOCH", "Raise this node's config epoch above all others, if it is not there yet."),
-    ("COUNT-FAILURE-REPORTS <node-id>", "Count the nodes that report <node-id> as failing."),
-    ("COUNTKEYSINSLOT <slot>", "Count the keys that this node holds in <slot>."),
-    ("DELSLOTS <slot> [<slot> ...]", "Forget who owns these slots."),
+    (
+        "BUMPEPOCH",
+        "Raise this node's config epoch above all others, if it is not there yet.",
+    ),
+    (
+        "COUNT-FAILURE-REPORTS <node-id>",
+        "Count the nodes that report <node-id> as failing.",
+    ),
+    (
+        "COUNTKEYSINSLOT <slot>",
+        "Count the keys that this node holds in <slot>.",
+    ),
+    (
+        "DELSLOTS <slot> [<slot> ...]",
+        "Forget who owns these slots.",
+    ),
     (
         "DELSLOTSRANGE <start slot> <end slot> [<start slot> <end slot> ...]",
         "Forget who owns these runs of slots.",
     ),
-    ("FAILOVER [FORCE|TAKEOVER]", "Make this replica the primary of its shard."),
-    ("FLUSHSLOTS", "Give up all slots of this node; it must hold no keys."),
+    (
+        "FAILOVER [FORCE|TAKEOVER]",
+        "Make this replica the primary of its shard.",
+    ),
+    (
+        "FLUSHSLOTS",
+        "Give up all slots of this node; it must hold no keys.",
+    ),
     ("FORGET <node-id>", "Remove a node from this node's table."),
-    ("GETKEYSINSLOT <slot> <count>", "List up to <count> keys that this node holds in <slot>."),
-    ("INFO", "Show the state of the cluster and the counters of its bus."),
+    (
+        "GETKEYSINSLOT <slot> <count>",
+        "List up to <count> keys that this node holds in <slot>.",
+    ),
+    (
+        "INFO",
+        "Show the state of the cluster and the counters of its bus.",
+    ),
     ("KEYSLOT <key>", "Show the slot of <key>."),
-    ("LINKS", "List the bus connections between this node and the others."),
-    ("MEET <ip> <port> [<bus-port>]", "Join the cluster of the node at this address."),
+    (
+        "LINKS",
+        "List the bus connections between this node and the others.",
+    ),
+    (
+        "MEET <ip> <port> [<bus-port>]",
+        "Join the cluster of the node at this address.",
+    ),
     ("MYID", "Show the id of this node."),
-    ("NODES", "List all known nodes, one a line, in the format of nodes.conf."),
-    ("REPLICAS <node-id>", "List the replicas of a primary, in the format of NODES."),
-    ("REPLICATE <node-id>", "Make this node a replica of a primary."),
-    ("RESET [HARD|SOFT]", "Forget all other nodes and all slots; HARD: take a new id, too."),
+    (
+        "NODES",
+        "List all known nodes, one a line, in the format of nodes.conf.",
+    ),
+    (
+        "REPLICAS <node-id>",
+        "List the replicas of a primary, in the format of NODES.",
+    ),
+    (
+        "REPLICATE <node-id>",
+        "Make this node a replica of a primary.",
+    ),
+    (
+        "RESET [HARD|SOFT]",
+        "Forget all other nodes and all slots; HARD: take a new id, too.",
+    ),
     ("SAVECONFIG", "Write nodes.conf now."),
-    ("SET-CONFIG-EPOCH <epoch>", "Set the config epoch of a node that knows no other node yet."),
+    (
+        "SET-CONFIG-EPOCH <epoch>",
+        "Set the config epoch of a node that knows no other node yet.",
+    ),
     (
         "SETSLOT <slot> (IMPORTING <node-id>|MIGRATING <node-id>|STABLE|NODE <node-id>)",
         "Begin, end or undo the move of a slot.",
     ),
-    ("SHARDS", "List each primary's slots and the nodes of its shard."),
-    ("SLOTS", "List the runs of slots, each with its primary and replicas."),
+    (
+        "SHARDS",
+        "List each primary's slots and the nodes of its shard.",
+    ),
+    (
+        "SLOTS",
+        "List the runs of slots, each with its primary and replicas.",
+    ),
     ("HELP", "Show this text."),
 ];
 
@@ -167,13 +236,18 @@ fn fail<T>(text: &str) -> Result<T> {
 impl<'a> Call<'a> {
     fn run(&mut self) -> Result<Outcome> {
         let name = self.args.get(1).unwrap_or_default();
-        let Some((name, arity, run)) =
-            SUBCOMMANDS.iter().find(|(known, ..)| name.eq_ignore_ascii_case(known.as_bytes()))
+        let Some((name, arity, run)) = SUBCOMMANDS
+            .iter()
+            .find(|(known, ..)| name.eq_ignore_ascii_case(known.as_bytes()))
         else {
             return Err(self.unknown_subcommand());
         };
         let given = self.args.len();
-        let fits = if *arity < 0 { given >= arity.unsigned_abs() } else { given == *arity as usize };
+        let fits = if *arity < 0 {
+            given >= arity.unsigned_abs()
+        } else {
+            given == *arity as usize
+        };
         if !fits {
             return wrong_arity(name);
         }
@@ -275,18 +349,32 @@ impl<'a> Call<'a> {
         };
         let address = || {
             let ip: IpAddr = std::str::from_utf8(ip).ok()?.parse().ok()?;
-            Some((ip, port_of_number(port_number)?, port_of_number(bus_port_number)?))
+            Some((
+                ip,
+                port_of_number(port_number)?,
+                port_of_number(bus_port_number)?,
+            ))
         };
         let Some((ip, port, bus_port)) = address() else {
-            return Err(quoting("Invalid node address specified: ", &[ip, b":", port]));
+            return Err(quoting(
+                "Invalid node address specified: ",
+                &[ip, b":", port],
+            ));
         };
         admin(Admin::Meet { ip, port, bus_port })
     }
 
     fn assign_slots(&mut self, assignment: Assignment) -> Result<Outcome> {
-        let slots = self.args.slice(2).iter().map(slot).collect::<Result<Vec<_>>>()?;
+        let slots = self
+            .args
+            .slice(2)
+            .iter()
+            .map(slot)
+            .collect::<Result<Vec<_>>>()?;
         let mut set = Box::<SlotBitmap>::default();
-        slots.into_iter().try_for_each(|slot| self.add_to(&mut set, slot, assignment))?;
+        slots
+            .into_iter()
+            .try_for_each(|slot| self.add_to(&mut set, slot, assignment))?;
         assignment.of(set)
     }
 
@@ -305,7 +393,9 @@ impl<'a> Call<'a> {
                     "start slot number {start} is greater than end slot number {end}"
                 ));
             };
-            range.iter().try_for_each(|slot| self.add_to(&mut set, slot, assignment))?;
+            range
+                .iter()
+                .try_for_each(|slot| self.add_to(&mut set, slot, assignment))?;
         }
         assignment.of(set)
     }
@@ -322,7 +412,9 @@ impl<'a> Call<'a> {
     }
 
     fn flush_slots(&mut self) -> Result<Outcome> {
-        admin(Admin::FlushSlots { dataset_empty: self.facts.dataset_is_empty() })
+        admin(Admin::FlushSlots {
+            dataset_empty: self.facts.dataset_is_empty(),
+        })
     }
 
     fn set_slot(&mut self) -> Result<Outcome> {
@@ -330,7 +422,10 @@ impl<'a> Call<'a> {
             return fail("Please use SETSLOT only with masters.");
         }
         let slot = slot(&self.args[2])?;
-        let owned = self.view.owner(slot).is_some_and(|owner| owner.id == self.view.myself().id);
+        let owned = self
+            .view
+            .owner(slot)
+            .is_some_and(|owner| owner.id == self.view.myself().id);
         let unknown = |at| Err(quoting("I don't know about node ", &[&self.args[at]]));
         let action = match (&self.args[3], self.args.len()) {
             (action, 4) if is_word(action, "stable") => SetSlot::Stable,
@@ -354,12 +449,19 @@ impl<'a> Call<'a> {
             }
         };
         let keys_in_slot = self.facts.keys_in_slot(slot);
-        admin(Admin::SetSlot { slot, action, keys_in_slot })
+        admin(Admin::SetSlot {
+            slot,
+            action,
+            keys_in_slot,
+        })
     }
 
     fn replicate(&mut self) -> Result<Outcome> {
         let primary = self.node_id(2)?;
-        admin(Admin::Replicate { primary, dataset_empty: self.facts.dataset_is_empty() })
+        admin(Admin::Replicate {
+            primary,
+            dataset_empty: self.facts.dataset_is_empty(),
+        })
     }
 
     fn reset(&mut self) -> Result<Outcome> {
@@ -370,7 +472,10 @@ impl<'a> Call<'a> {
             Some(how) if is_word(how, "soft") => false,
             Some(_) => return fail("syntax error"),
         };
-        admin(Admin::Reset { hard, dataset_empty: self.facts.dataset_is_empty() })
+        admin(Admin::Reset {
+            hard,
+            dataset_empty: self.facts.dataset_is_empty(),
+        })
     }
 
     fn set_config_epoch(&mut self) -> Result<Outcome> {
@@ -393,7 +498,9 @@ impl<'a> Call<'a> {
     }
 
     fn known_node(&self, at: usize) -> Result<&'a NodeView> {
-        self.view.node(&self.node_id(at)?).ok_or_else(|| unknown_node(&self.args[at]))
+        self.view
+            .node(&self.node_id(at)?)
+            .ok_or_else(|| unknown_node(&self.args[at]))
     }
 
     fn unknown_subcommand(&self) -> ErrorText {
@@ -426,7 +533,9 @@ pub(super) fn unknown_node(name: &[u8]) -> ErrorText {
 }
 
 fn wrong_arity<T>(subcommand: &str) -> Result<T> {
-    fail(&format!("wrong number of arguments for 'cluster|{subcommand}' command"))
+    fail(&format!(
+        "wrong number of arguments for 'cluster|{subcommand}' command"
+    ))
 }
 
 /// An error text that ends in what a client sent. As with the C strings of Redis, what follows a
@@ -434,7 +543,10 @@ fn wrong_arity<T>(subcommand: &str) -> Result<T> {
 fn quoting(text: &str, quoted: &[&[u8]]) -> ErrorText {
     let mut error = format!("ERR {text}").into_bytes();
     for part in quoted {
-        let end = part.iter().position(|&byte| byte == 0).unwrap_or(part.len());
+        let end = part
+            .iter()
+            .position(|&byte| byte == 0)
+            .unwrap_or(part.len());
         error.extend_from_slice(&part[..end]);
     }
     error

@@ -28,7 +28,7 @@ const EVENT_QUEUE: usize = 256;
 /// Inbound links that may be open. A node of the largest advised cluster (1000) has one to each
 /// other node; the rest is for reconnects and strangers.
 const MAX_INBOUND_LINKS: usize = 4096;
-/// How often the workers are looked at, and how old the counters in a view may get.
+/// How often the workers are looked at and the queues are added up.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(1);
 /// How long to wait after accept() failed for want of file descriptors or memory.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -93,7 +93,9 @@ impl<H: Host> Driver<H> {
         listeners: Vec<Socket>,
         mut requests: UnboundedReceiver<Request>,
     ) -> Result<(), SaveError> {
-        listeners.into_iter().for_each(|listener| self.listen(listener));
+        listeners
+            .into_iter()
+            .for_each(|listener| self.listen(listener));
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING_EVERY);
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.drain()?;
@@ -129,10 +131,17 @@ impl<H: Host> Driver<H> {
         match event {
             Event::Accepted { stream, peer } => self.on_accepted(stream, peer),
             Event::Connected { link, local_ip } if self.links.contains_key(&link) => {
-                self.cluster.handle(now, Input::Connected { link, local_ip });
+                self.cluster
+                    .handle(now, Input::Connected { link, local_ip });
             }
             Event::Frame { link, bytes } if self.links.contains_key(&link) => {
-                self.cluster.handle(now, Input::Frame { link, bytes: &bytes });
+                self.cluster.handle(
+                    now,
+                    Input::Frame {
+                        link,
+                        bytes: &bytes,
+                    },
+                );
             }
             Event::Closed { link, why } => self.on_closed(link, &why),
             // The machine closed the link while this was on its way.
@@ -145,7 +154,9 @@ impl<H: Host> Driver<H> {
             tracing::debug!("Refusing {peer} on the bus: {MAX_INBOUND_LINKS} links are open");
             return;
         }
-        let Ok(local) = stream.local_addr() else { return };
+        let Ok(local) = stream.local_addr() else {
+            return;
+        };
         tracing::debug!("Accepting cluster node connection from {peer}");
         let now = self.clock.now();
         let id = self.cluster.accept(now, peer.ip(), local.ip());
@@ -163,15 +174,24 @@ impl<H: Host> Driver<H> {
                 tracing::warn!("Closing the bus link of {}: {error}", link.peer);
             }
             Closed::Io(error) if link.inbound => {
-                tracing::debug!("I/O error on the bus link from {}: {}", link.peer, reason(error));
+                tracing::debug!(
+                    "I/O error on the bus link from {}: {}",
+                    link.peer,
+                    reason(error)
+                );
             }
             Closed::Io(error) => {
-                tracing::debug!("I/O error on the bus link to {}: {}", link.peer, reason(error));
+                tracing::debug!(
+                    "I/O error on the bus link to {}: {}",
+                    link.peer,
+                    reason(error)
+                );
             }
             Closed::TimedOut | Closed::ByPeer => {}
         }
         let refused = why.is_refusal();
-        self.cluster.handle(self.clock.now(), Input::Closed { link: id, refused });
+        self.cluster
+            .handle(self.clock.now(), Input::Closed { link: id, refused });
     }
 
     fn remove(&mut self, id: LinkId) -> Option<Link> {
@@ -191,14 +211,14 @@ impl<H: Host> Driver<H> {
         let queued = self.links.values().map(Link::queued_bytes).sum();
         self.shared.queued_bytes.store(queued, Relaxed);
         self.watch_workers();
-        // Counters and times in a view grow old without a ViewChanged.
-        self.publish();
     }
 
     fn watch_workers(&mut self) {
         let now = self.clock.now();
         let pulses = self.host.pulses().into_iter();
-        let stalled = self.stall.stalled(now, self.settings.stall_timeout_ms, pulses);
+        let stalled = self
+            .stall
+            .stalled(now, self.settings.stall_timeout_ms, pulses);
         if stalled == self.stalled {
             return;
         }
@@ -268,7 +288,10 @@ impl<H: Host> Driver<H> {
             Ok(()) => write_result(result, reply),
             Err(error) => {
                 tracing::warn!("{error}");
-                reply.error(&format!("ERR error saving the cluster node config: {}", error.reason()));
+                reply.error(&format!(
+                    "ERR error saving the cluster node config: {}",
+                    error.reason()
+                ));
             }
         }
     }
@@ -287,12 +310,19 @@ impl<H: Host> Driver<H> {
         let queued = |link| self.links.get(&link).map_or(0, Link::queued_bytes);
         view.links
             .iter()
-            .map(|&info| LinkRow { info, queued_bytes: queued(info.link) })
+            .map(|&info| LinkRow {
+                info,
+                queued_bytes: queued(info.link),
+            })
             .collect()
     }
 
     fn stop(mut self) -> Result<(), SaveError> {
-        if self.cluster.admin(self.clock.now(), Admin::SaveConfig).is_ok() {
+        if self
+            .cluster
+            .admin(self.clock.now(), Admin::SaveConfig)
+            .is_ok()
+        {
             self.drain()?;
         }
         Ok(())
@@ -310,7 +340,11 @@ impl<H: Host> Driver<H> {
                 Output::Close { link } => drop(self.remove(link)),
                 Output::ViewChanged => self.publish(),
                 Output::DropKeys(slots) => self.host.drop_keys(slots),
-                Output::Published { sharded, channel, message } => {
+                Output::Published {
+                    sharded,
+                    channel,
+                    message,
+                } => {
                     self.host.published(sharded, channel, message);
                 }
                 Output::Log { level, text } => log(level, &text),
@@ -326,11 +360,16 @@ impl<H: Host> Driver<H> {
     }
 
     fn send(&mut self, id: LinkId, frame: Bytes) {
-        let Some(link) = self.links.get(&id) else { return };
-        link.send(frame);
-        let queued = link.queued_bytes();
-        if queued > self.settings.link_queue_max_bytes {
-            self.give_up_slow_reader(id, queued);
+        let Some(link) = self.links.get(&id) else {
+            return;
+        };
+        // What is looked at is what the peer has left over, so that a frame of any size goes to
+        // one that reads.
+        match link.queued_bytes() {
+            queued if queued > self.settings.link_queue_max_bytes => {
+                self.give_up_slow_reader(id, queued);
+            }
+            _ => link.send(frame),
         }
     }
 
@@ -344,7 +383,13 @@ impl<H: Host> Driver<H> {
             link_name(&view, id, link.peer),
         );
         self.queue_limit_exceeded += 1;
-        self.cluster.handle(self.clock.now(), Input::Closed { link: id, refused: false });
+        self.cluster.handle(
+            self.clock.now(),
+            Input::Closed {
+                link: id,
+                refused: false,
+            },
+        );
     }
 
     fn publish(&mut self) {
@@ -377,8 +422,14 @@ async fn accept(listener: TcpListener, events: Sender<Event>) {
 fn write_result(result: Result<AdminOk, AdminError>, reply: &mut Reply) {
     match result {
         Ok(AdminOk::Done) => reply.ok(),
-        Ok(AdminOk::Epoch { epoch, bumped: true }) => reply.simple(&format!("BUMPED {epoch}")),
-        Ok(AdminOk::Epoch { epoch, bumped: false }) => reply.simple(&format!("STILL {epoch}")),
+        Ok(AdminOk::Epoch {
+            epoch,
+            bumped: true,
+        }) => reply.simple(&format!("BUMPED {epoch}")),
+        Ok(AdminOk::Epoch {
+            epoch,
+            bumped: false,
+        }) => reply.simple(&format!("STILL {epoch}")),
         Err(error) => reply.error(&error.to_string()),
     }
 }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use crate::config::Settings;
+use crate::config::Config;
 
 use super::command::{self, Ask, Facts, Outcome};
 use super::settings::{DriverSettings, gossip_config};
@@ -45,9 +45,16 @@ pub(super) struct Shared {
 /// queue is bounded by the number of connections.
 pub(super) enum Request {
     /// Answer a command.
-    Ask { ask: Box<Ask>, proto: Proto, answer: Box<dyn FnOnce(Vec<u8>) + Send> },
+    Ask {
+        ask: Box<Ask>,
+        proto: Proto,
+        answer: Box<dyn FnOnce(Vec<u8>) + Send>,
+    },
     /// Go on with another configuration.
-    Configure { gossip: Box<GossipConfig>, driver: DriverSettings },
+    Configure {
+        gossip: Box<GossipConfig>,
+        driver: DriverSettings,
+    },
     /// Forget the counters of the bus.
     ResetStats,
     /// This node's replication offset.
@@ -91,7 +98,7 @@ impl ClusterHandle {
         let view = self.shared.view.load();
         match command::execute(args, &view, facts, reply) {
             Outcome::Answered => None,
-            Outcome::Ask(ask) => Some(self.ask(ask, reply.proto())),
+            Outcome::Ask(ask) => Some(self.ask(*ask, reply.proto())),
         }
     }
 
@@ -102,7 +109,7 @@ impl ClusterHandle {
         let view = self.shared.view.load();
         if let Outcome::Ask(ask) = command::execute(args, &view, facts, reply) {
             let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-            self.send(ask, reply.proto(), move |answer| {
+            self.send(*ask, reply.proto(), move |answer| {
                 // It fails only when the asking thread is gone, and then nobody waits.
                 let _ = sender.send(answer);
             });
@@ -111,7 +118,7 @@ impl ClusterHandle {
     }
 
     /// Has a command answered by the cluster thread, as an encoded reply in this protocol.
-    pub fn ask(&self, ask: Box<Ask>, proto: Proto) -> Answer {
+    pub fn ask(&self, ask: Ask, proto: Proto) -> Answer {
         let (sender, receiver) = oneshot::channel();
         self.send(ask, proto, move |answer| {
             // It fails when the client has gone away meanwhile.
@@ -120,15 +127,19 @@ impl ClusterHandle {
         Box::pin(async move { receiver.await.unwrap_or_else(|_| ended()) })
     }
 
-    fn send(&self, ask: Box<Ask>, proto: Proto, answer: impl FnOnce(Vec<u8>) + Send + 'static) {
-        self.request(Request::Ask { ask, proto, answer: Box::new(answer) });
+    fn send(&self, ask: Ask, proto: Proto, answer: impl FnOnce(Vec<u8>) + Send + 'static) {
+        self.request(Request::Ask {
+            ask: Box::new(ask),
+            proto,
+            answer: Box::new(answer),
+        });
     }
 
     /// Tells the cluster thread of a changed configuration (CONFIG SET).
-    pub fn config_changed(&self, settings: &Settings) {
+    pub fn config_changed(&self, config: &Config) {
         self.request(Request::Configure {
-            gossip: Box::new(gossip_config(settings)),
-            driver: DriverSettings::new(settings),
+            gossip: Box::new(gossip_config(config)),
+            driver: DriverSettings::new(config),
         });
     }
 

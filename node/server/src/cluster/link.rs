@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use hexad_gossip::frame::{FrameError, frame_length};
 use hexad_gossip::LinkId;
+use hexad_gossip::frame::{FrameError, frame_length};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -88,12 +88,7 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects to `peer`; reports [`Event::Connected`] or [`Event::Closed`].
-    pub(super) fn open(
-        id: LinkId,
-        peer: SocketAddr,
-        dial: Dial,
-        events: Sender<Event>,
-    ) -> Self {
+    pub(super) fn open(id: LinkId, peer: SocketAddr, dial: Dial, events: Sender<Event>) -> Self {
         Self::spawn(peer, false, |outgoing| async move {
             let stream = match timeout(dial.timeout, connect(peer, dial)).await {
                 Ok(Ok(stream)) => stream,
@@ -125,22 +120,27 @@ impl Link {
         })
     }
 
-    fn spawn<F>(
-        peer: SocketAddr,
-        inbound: bool,
-        task: impl FnOnce(Outgoing) -> F,
-    ) -> Self
+    fn spawn<F>(peer: SocketAddr, inbound: bool, task: impl FnOnce(Outgoing) -> F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let (outbox, frames) = unbounded_channel();
         let queued_bytes = Arc::new(AtomicUsize::new(0));
-        let outgoing = Outgoing { frames, queued_bytes: queued_bytes.clone() };
+        let outgoing = Outgoing {
+            frames,
+            queued_bytes: queued_bytes.clone(),
+        };
         let task = tokio::spawn(task(outgoing)).abort_handle();
-        Self { peer, inbound, outbox, queued_bytes, task }
+        Self {
+            peer,
+            inbound,
+            outbox,
+            queued_bytes,
+            task,
+        }
     }
 
-    /// Queues a frame. The caller has checked [`Link::queued_bytes`] against its limit.
+    /// Queues a frame.
     pub(super) fn send(&self, frame: Bytes) {
         self.queued_bytes.fetch_add(frame.len(), Relaxed);
         // It fails only when the task has ended, and then its Closed event is on the way.
@@ -166,8 +166,15 @@ struct Outgoing {
 }
 
 async fn connect(peer: SocketAddr, dial: Dial) -> io::Result<TcpStream> {
-    let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if let Some(source) = dial.source.filter(|source| source.is_ipv4() == peer.is_ipv4()) {
+    let socket = if peer.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    if let Some(source) = dial
+        .source
+        .filter(|source| source.is_ipv4() == peer.is_ipv4())
+    {
         socket.bind(SocketAddr::new(source, 0))?;
     }
     let stream = socket.connect(peer).await?;

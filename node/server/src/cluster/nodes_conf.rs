@@ -71,12 +71,20 @@ impl NodesConf {
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<u8>), OpenError> {
         let mut lock = lock_current(path)?;
         let mut text = Vec::new();
-        lock.read_to_end(&mut text).map_err(|error| cannot_open(path, &error))?;
+        lock.read_to_end(&mut text)
+            .map_err(|error| cannot_open(path, &error))?;
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         };
-        Ok((Self { path: path.to_owned(), folder, lock }, text))
+        Ok((
+            Self {
+                path: path.to_owned(),
+                folder,
+                lock,
+            },
+            text,
+        ))
     }
 
     /// Replaces the text, durably: when this returns, the new text survives a power cut.
@@ -89,12 +97,13 @@ impl NodesConf {
             .truncate(true)
             .open(&temporary)
             .map_err(step("open temp cluster config file"))?;
-        file.write_all(text).map_err(step("write tmp cluster config file"))?;
-        file.sync_all().map_err(step("sync tmp cluster config file"))?;
+        file.write_all(text)
+            .map_err(step("write tmp cluster config file"))?;
+        file.sync_all()
+            .map_err(step("sync tmp cluster config file"))?;
         file.try_lock()
             .map_err(|error| step("lock tmp cluster config file")(error.into()))?;
-        std::fs::rename(&temporary, &self.path)
-            .map_err(step("rename tmp cluster config file"))?;
+        std::fs::rename(&temporary, &self.path).map_err(step("rename tmp cluster config file"))?;
         self.lock = file;
         File::open(&self.folder)
             .and_then(|folder| folder.sync_all())
@@ -113,15 +122,22 @@ impl NodesConf {
 /// Opens and locks the file that the path leads to, also while its owner is replacing it.
 fn lock_current(path: &Path) -> Result<File, OpenError> {
     loop {
-        let file = options().open(path).map_err(|error| cannot_open(path, &error))?;
+        let file = options()
+            .open(path)
+            .map_err(|error| cannot_open(path, &error))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(OpenError::InUse { path: path.display().to_string() });
+                return Err(OpenError::InUse {
+                    path: path.display().to_string(),
+                });
             }
             Err(std::fs::TryLockError::Error(error)) => {
                 let path = path.display().to_string();
-                return Err(OpenError::Lock { path, reason: reason(&error) });
+                return Err(OpenError::Lock {
+                    path,
+                    reason: reason(&error),
+                });
             }
         }
         if is_current(&file, path).map_err(|error| cannot_open(path, &error))? {
@@ -141,12 +157,20 @@ fn is_current(file: &File, path: &Path) -> io::Result<bool> {
 
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o644);
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o644);
     options
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> OpenError {
-    OpenError::Open { path: path.display().to_string(), reason: reason(error) }
+    OpenError::Open {
+        path: path.display().to_string(),
+        reason: reason(error),
+    }
 }
 
 /// The system's text for an error without the number that Rust appends, as stock logs it.
@@ -174,7 +198,11 @@ mod tests {
         drop(conf);
         let (_conf, text) = NodesConf::open(&path).expect("opens");
         assert_eq!(text, b"second\n");
-        assert_eq!(std::fs::read_dir(folder.path()).expect("lists").count(), 1, "no litter");
+        assert_eq!(
+            std::fs::read_dir(folder.path()).expect("lists").count(),
+            1,
+            "no litter"
+        );
     }
 
     #[test]
@@ -182,10 +210,17 @@ mod tests {
         let folder = TempDir::new();
         let path = folder.path().join("nodes.conf");
         let (mut conf, _) = NodesConf::open(&path).expect("opens");
-        assert!(matches!(NodesConf::open(&path), Err(OpenError::InUse { .. })));
+        assert!(matches!(
+            NodesConf::open(&path),
+            Err(OpenError::InUse { .. })
+        ));
         conf.save(b"text").expect("saves");
         let error = NodesConf::open(&path).expect_err("the lock has moved to the new file");
-        assert!(error.to_string().starts_with("Sorry, the cluster configuration file "));
+        assert!(
+            error
+                .to_string()
+                .starts_with("Sorry, the cluster configuration file ")
+        );
         drop(conf);
         NodesConf::open(&path).expect("free again");
     }
@@ -195,7 +230,11 @@ mod tests {
         let folder = TempDir::new();
         let path = folder.path().join("gone").join("nodes.conf");
         let error = NodesConf::open(&path).expect_err("no folder");
-        assert!(error.to_string().ends_with("acquire a lock: No such file or directory"));
+        assert!(
+            error
+                .to_string()
+                .ends_with("acquire a lock: No such file or directory")
+        );
         std::fs::create_dir(path.parent().expect("has one")).expect("creates");
         let (mut conf, _) = NodesConf::open(&path).expect("opens");
         std::fs::remove_dir_all(path.parent().expect("has one")).expect("removes");

@@ -172,13 +172,15 @@ impl Refusal<'_> {
     /// The error's text, as [`Refusal::write`] sends it.
     pub fn text(&self, view: &View, tls: bool) -> String {
         let redirect = |code, slot: Slot, node: &NodeView| {
-            format!("{code} {slot} {}:{}", endpoint(view, node), node.client_port(tls))
+            format!(
+                "{code} {slot} {}:{}",
+                endpoint(view, node),
+                node.client_port(tls)
+            )
         };
         let text = match self {
             Self::Down => "CLUSTERDOWN The cluster is down",
-            Self::DownForWrites => {
-                "CLUSTERDOWN The cluster is down and only accepts read commands"
-            }
+            Self::DownForWrites => "CLUSTERDOWN The cluster is down and only accepts read commands",
             Self::Unassigned => "CLUSTERDOWN Hash slot not served",
             Self::TryAgain => "TRYAGAIN Multiple keys request during rehashing of slot",
             Self::CrossSlot => "CROSSSLOT Keys in request don't hash to the same slot",

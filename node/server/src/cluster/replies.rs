@@ -21,13 +21,17 @@ pub(super) fn slots(view: &View, tls: bool, reply: &mut Reply) {
     let runs = runs(view);
     reply.array(runs.len());
     for (start, end, owner) in runs {
-        let replicas: Vec<_> =
-            view.replicas_of(owner.id).filter(|node| can_serve_reads(node)).collect();
+        let replicas: Vec<_> = view
+            .replicas_of(owner.id)
+            .filter(|node| can_serve_reads(node))
+            .collect();
         reply.array(3 + replicas.len());
         reply.integer(start.into());
         reply.integer(end.into());
         slots_node(view, owner, tls, reply);
-        replicas.into_iter().for_each(|node| slots_node(view, node, tls, reply));
+        replicas
+            .into_iter()
+            .for_each(|node| slots_node(view, node, tls, reply));
     }
 }
 
@@ -35,7 +39,9 @@ pub(super) fn slots(view: &View, tls: bool, reply: &mut Reply) {
 fn runs(view: &View) -> Vec<(u16, u16, &NodeView)> {
     let mut runs: Vec<(u16, u16, &NodeView)> = Vec::new();
     for number in 0..SLOT_COUNT as u16 {
-        let Some(owner) = Slot::new(number).and_then(|slot| view.owner(slot)) else { continue };
+        let Some(owner) = Slot::new(number).and_then(|slot| view.owner(slot)) else {
+            continue;
+        };
         match runs.last_mut() {
             Some((_, end, last)) if *end + 1 == number && last.id == owner.id => *end = number,
             _ => runs.push((number, number, owner)),
@@ -59,8 +65,8 @@ fn slots_node(view: &View, node: &NodeView, tls: bool, reply: &mut Reply) {
     reply.integer(node.client_port(tls).into());
     reply.bulk(node.id.as_bytes());
     let with_ip = view.preferred_endpoint != PreferredEndpoint::Ip;
-    let with_hostname = view.preferred_endpoint != PreferredEndpoint::Hostname
-        && !node.hostname.is_empty();
+    let with_hostname =
+        view.preferred_endpoint != PreferredEndpoint::Hostname && !node.hostname.is_empty();
     reply.map(usize::from(with_ip) + usize::from(with_hostname));
     if with_ip {
         reply.bulk(b"ip");
@@ -74,8 +80,11 @@ fn slots_node(view: &View, node: &NodeView, tls: bool, reply: &mut Reply) {
 
 /// CLUSTER SHARDS: each primary's slots, and its nodes.
 pub(super) fn shards(view: &View, reply: &mut Reply) {
-    let primaries: Vec<_> =
-        view.nodes.iter().filter(|node| node.flags.contains(NodeFlags::PRIMARY)).collect();
+    let primaries: Vec<_> = view
+        .nodes
+        .iter()
+        .filter(|node| node.flags.contains(NodeFlags::PRIMARY))
+        .collect();
     reply.array(primaries.len());
     for primary in primaries {
         reply.map(2);
@@ -89,7 +98,9 @@ pub(super) fn shards(view: &View, reply: &mut Reply) {
         let replicas: Vec<_> = view.replicas_of(primary.id).collect();
         reply.array(1 + replicas.len());
         shards_node(view, primary, reply);
-        replicas.into_iter().for_each(|node| shards_node(view, node, reply));
+        replicas
+            .into_iter()
+            .for_each(|node| shards_node(view, node, reply));
     }
 }
 
@@ -152,8 +163,10 @@ pub(super) fn links(rows: &[LinkRow], reply: &mut Reply) {
 
 /// CLUSTER REPLICAS: the replicas' lines of CLUSTER NODES.
 pub(super) fn replicas(view: &View, primary: &NodeView, tls: bool, reply: &mut Reply) {
-    let lines: Vec<_> =
-        view.replicas_of(primary.id).map(|node| view.node_line(node, tls)).collect();
+    let lines: Vec<_> = view
+        .replicas_of(primary.id)
+        .map(|node| view.node_line(node, tls))
+        .collect();
     reply.array(lines.len());
     lines.iter().for_each(|line| reply.bulk(line.as_bytes()));
 }

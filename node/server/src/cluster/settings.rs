@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hexad_gossip::{Config as GossipConfig, PreferredEndpoint};
 
-use crate::config::{EndpointType, Settings};
+use crate::config::{Config, EndpointType, Id, Value};
 
 use super::link::Dial;
 
@@ -27,15 +27,19 @@ const LINK_QUEUE_CEILING_BYTES: usize = 256 * 1024 * 1024;
 const MIN_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl DriverSettings {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let cluster = &settings.cluster;
+    pub(super) fn new(config: &Config) -> Self {
+        let cluster = &config.cluster;
         let node_timeout = Duration::from_millis(cluster.node_timeout_ms);
         let limit = usize::try_from(cluster.link_sendbuf_limit_bytes).unwrap_or(usize::MAX);
         Self {
-            link_queue_max_bytes: if limit == 0 { LINK_QUEUE_CEILING_BYTES } else { limit },
+            link_queue_max_bytes: if limit == 0 {
+                LINK_QUEUE_CEILING_BYTES
+            } else {
+                limit
+            },
             stall_timeout_ms: cluster.stall_timeout_ms,
             dial: Dial {
-                source: None,
+                source: source_address(config),
                 timeout: node_timeout.max(MIN_CONNECT_TIMEOUT),
                 // As Redis: probes begin after twice the node timeout.
                 keepalive: (2 * node_timeout).max(Duration::from_secs(1)),
@@ -45,12 +49,12 @@ impl DriverSettings {
 }
 
 /// The state machine's settings.
-pub(super) fn gossip_config(settings: &Settings) -> GossipConfig {
-    let cluster = &settings.cluster;
+pub(super) fn gossip_config(config: &Config) -> GossipConfig {
+    let cluster = &config.cluster;
     GossipConfig {
         node_timeout_ms: cluster.node_timeout_ms,
         bus_port: cluster.port,
-        announce_ip: announced_ip(cluster.announce_ip.as_deref()),
+        announce_ip: address("cluster-announce-ip", cluster.announce_ip.as_deref()),
         announce_port: cluster.announce_port,
         announce_tls_port: cluster.announce_tls_port,
         announce_bus_port: cluster.announce_bus_port,
@@ -68,17 +72,24 @@ pub(super) fn gossip_config(settings: &Settings) -> GossipConfig {
         migration_barrier: cluster.migration_barrier,
         replica_no_failover: cluster.replica_no_failover,
         replica_validity_factor: cluster.replica_validity_factor,
-        ..GossipConfig::new(settings.port)
+        ..GossipConfig::new(config.port)
     }
 }
 
-fn announced_ip(text: Option<&str>) -> Option<IpAddr> {
+/// `bind-source-addr`.
+fn source_address(config: &Config) -> Option<IpAddr> {
+    match config.value(Id::BindSourceAddr) {
+        Value::Str(text) => address("bind-source-addr", str::from_utf8(text).ok()),
+        _ => None,
+    }
+}
+
+/// The address that a directive gives, if it gives one.
+fn address(directive: &str, text: Option<&str>) -> Option<IpAddr> {
     let text = text.filter(|text| !text.is_empty())?;
     let ip = text.parse().ok();
     if ip.is_none() {
-        tracing::warn!(
-            "cluster-announce-ip '{text}' is no IPv4 or IPv6 address; nothing is announced"
-        );
+        tracing::warn!("{directive} '{text}' is no IPv4 or IPv6 address and has no effect");
     }
     ip
 }

@@ -55,11 +55,17 @@ mod tests {
     const TIMEOUT: Millis = 1000;
 
     fn busy(progress: u64) -> Pulse {
-        Pulse { progress, busy: true }
+        Pulse {
+            progress,
+            busy: true,
+        }
     }
 
     fn idle(progress: u64) -> Pulse {
-        Pulse { progress, busy: false }
+        Pulse {
+            progress,
+            busy: false,
+        }
     }
 
     #[test]
@@ -79,7 +85,11 @@ mod tests {
             (7000, [idle(2), busy(8)], None),
         ];
         for (now, pulses, stalled) in table {
-            assert_eq!(watch.stalled(now, TIMEOUT, pulses.into_iter()), stalled, "at {now}");
+            assert_eq!(
+                watch.stalled(now, TIMEOUT, pulses.into_iter()),
+                stalled,
+                "at {now}"
+            );
         }
     }
 
