@@ -1,4 +1,8 @@
 //! COMMAND and its subcommands: what the table tells clients about itself.
+//!
+//! Replies have the facts and the form of Redis 7.0. What differs: commands come in the table's
+//! order (Redis: in that of its hash table), sentences are our own, and there are only the commands
+//! that exist here.
 
 use hexad_resp::Reply;
 

@@ -8,6 +8,10 @@
 //! (`parse_whole`): one pass, no state. Everything else (a command cut by the network, an inline
 //! command, an error, a client that has to authenticate) takes the resumable path, which remembers
 //! how far it got, so bytes are looked at once however small the pieces in which they arrive.
+//!
+//! Differences from Redis 7.0, none of which a client can rely on: a NUL is a byte like any other
+//! (Redis stops looking for a line's end there), and whether a line is too long depends on the line
+//! alone (in Redis, also on the pieces in which it arrives).
 
 use memchr::memchr;
 use thiserror::Error;
