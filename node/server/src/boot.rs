@@ -9,7 +9,8 @@ use rand::Rng;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Start};
+use crate::config::{Config, Id, SetContext, Start, Value};
+use crate::endpoint::{self, Address};
 use crate::host::ClusterHost;
 use crate::listener::{self, Listener};
 use crate::log::Role;
@@ -38,7 +39,10 @@ fn complain(text: &str) {
     eprintln!("{text}");
 }
 
-#[expect(clippy::print_stdout, reason = "--version and --help answer on standard output")]
+#[expect(
+    clippy::print_stdout,
+    reason = "--version and --help answer on standard output"
+)]
 fn print(text: &str) {
     println!("{text}");
 }
@@ -96,17 +100,31 @@ fn serve(config: &mut Config) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("Cannot start the runtime: {error}"))?;
-    let listeners = bind(config)?;
+    fit_clients(config);
+    let sockets = bind(config)?;
     let bus = match config.cluster.enabled {
         true => Some(cluster::Bus::open(config)?),
         false => None,
     };
-    let mode = if bus.is_some() { "cluster" } else { "standalone" };
+    let mode = if bus.is_some() {
+        "cluster"
+    } else {
+        "standalone"
+    };
     tracing::info!("Running mode={mode}, port={}.", config.port);
+    if matches!(config.value(Id::AlwaysShowLogo), Value::Bool(true)) {
+        // Test suites and scripts look for " PID: n" here.
+        let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
+        tracing::info!(
+            "hexad {version}, {mode} mode, Port: {}, PID: {pid}",
+            config.port
+        );
+    }
 
     let mut rng = rand::rng();
-    let (senders, receivers): (Vec<_>, Vec<_>) =
-        (0..config.io_threads.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..config.io_threads.max(1))
+        .map(|_| mpsc::unbounded_channel())
+        .unzip();
     let server: &'static Server = Box::leak(Box::new(Server::new(Parts {
         cluster: bus.as_ref().map(cluster::Bus::handle),
         seed: HashSeed::new(rng.random(), rng.random()),
@@ -119,60 +137,93 @@ fn serve(config: &mut Config) -> Result<(), String> {
             .map_err(|error| format!("Cannot start worker {id}: {error}"))?;
     }
     if let Some(bus) = bus {
-        bus.run(ClusterHost(server), &hexad_slots::SlotBitmap::new()).map_err(|error| format!("Cannot start the cluster bus: {error}"))?;
+        bus.run(ClusterHost(server), &hexad_slots::SlotBitmap::new())
+            .map_err(|error| format!("Cannot start the cluster bus: {error}"))?;
     }
     process::write_pidfile(config);
+    memory::return_free_pages(config);
     memory::note_startup();
     tracing::warn!("Server initialized");
-    runtime.block_on(main_loop(listeners, server));
+    runtime.block_on(main_loop(sockets, server));
     end(server);
     Ok(())
 }
 
-fn bind(config: &Config) -> Result<Vec<Listener>, String> {
-    let mut listeners = Vec::new();
+/// Lowers `maxclients` to what the system allows, and says so.
+fn fit_clients(config: &mut Config) {
+    let allowed = process::allow_clients(config.maxclients);
+    if allowed >= config.maxclients {
+        return;
+    }
+    tracing::warn!(
+        "maxclients has been reduced from {} to {allowed}: the process may open no more files",
+        config.maxclients
+    );
+    let context = SetContext {
+        client_is_local: true,
+        loading: false,
+    };
+    let value = allowed.max(1).to_string();
+    match config.set(&[(b"maxclients", value.as_bytes())], context) {
+        Ok((lowered, _)) => *config = lowered,
+        Err(error) => tracing::warn!("{error}"),
+    }
+}
+
+/// The sockets that clients connect to.
+struct Sockets {
+    tcp: Vec<Listener>,
+    unix: Option<Listener>,
+}
+
+fn bind(config: &Config) -> Result<Sockets, String> {
+    let mut sockets = Sockets {
+        tcp: Vec::new(),
+        unix: None,
+    };
     if config.port != 0 {
-        let sockets = listener::bind_tcp(&config.bind, config.port, config.tcp_backlog)
-            .map_err(|text| {
-                tracing::error!("{text}");
+        let bound =
+            listener::bind_tcp(&config.bind, config.port, config.tcp_backlog).map_err(|text| {
+                tracing::warn!("Warning: {text}");
                 format!("Failed listening on port {} (TCP), aborting.", config.port)
             })?;
-        listeners.extend(sockets.into_iter().map(Listener::Tcp));
+        sockets.tcp = bound.into_iter().map(Listener::Tcp).collect();
     }
     if let Some(path) = &config.unixsocket {
         let socket = listener::bind_unix(path, config.unixsocketperm, config.tcp_backlog)
             .map_err(|error| format!("Failed opening Unix socket: bind: {error}"))?;
-        listeners.push(Listener::Unix(socket, path.display().to_string()));
+        sockets.unix = Some(Listener::Unix(socket, path.display().to_string()));
     }
-    if listeners.is_empty() {
+    if sockets.tcp.is_empty() && sockets.unix.is_none() {
         return Err("Configured to not listen anywhere, exiting.".to_owned());
     }
-    Ok(listeners)
+    Ok(sockets)
 }
 
 /// What the main thread does: accept, sample, close idle clients, and wait for the end.
-async fn main_loop(listeners: Vec<Listener>, server: &'static Server) {
-    for listener in listeners {
-        if let Listener::Unix(_, path) = &listener {
+async fn main_loop(sockets: Sockets, server: &'static Server) {
+    if !sockets.tcp.is_empty() {
+        tracing::info!("Ready to accept connections");
+    }
+    let address = Address::of(&server.config.load());
+    tokio::spawn(endpoint::serve(address, sockets.tcp, server));
+    if let Some(unix) = sockets.unix {
+        if let Listener::Unix(_, path) = &unix {
             tracing::info!("The server is now ready to accept connections at {path}");
-        } else {
-            tracing::info!("Ready to accept connections");
         }
-        tokio::spawn(async move {
-            if let Err(error) = listener::accept(listener, server).await {
-                tracing::error!("A listening socket is lost: {error}");
-            }
-        });
+        tokio::spawn(endpoint::accept(unix, server));
     }
     tokio::spawn(housekeeping(server));
-    let (mut terminate, mut interrupt) =
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::error!("Cannot watch for signals: {error}");
-                return;
-            }
-        };
+    let (mut terminate, mut interrupt) = match (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) {
+        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!("Cannot watch for signals: {error}");
+            return;
+        }
+    };
     tokio::select! {
         _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
         _ = interrupt.recv() => tracing::warn!("Received SIGINT scheduling shutdown..."),

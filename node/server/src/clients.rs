@@ -115,8 +115,11 @@ impl Client {
             (flag::READONLY, 'r'),
             (flag::NO_EVICT, 'e'),
         ];
-        let mut text: String =
-            letters.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, letter)| letter).collect();
+        let mut text: String = letters
+            .iter()
+            .filter(|(bit, _)| flags & bit != 0)
+            .map(|(_, letter)| letter)
+            .collect();
         if self.unix {
             text.push('U');
         }
@@ -248,8 +251,14 @@ mod tests {
         assert_eq!((first.id, second.id, clients.all().len()), (1, 2, 2));
         let line = String::from_utf8(first.describe(4_500)).expect("ascii");
         assert!(line.starts_with("id=1 addr=127.0.0.1:5 laddr=127.0.0.1:6379 fd=8 name= age=3 "));
-        assert!(line.contains(" flags=N db=0 ") && line.contains(" multi=-1 "), "{line}");
-        assert!(line.ends_with(" cmd=NULL user=default redir=-1 resp=2"), "{line}");
+        assert!(
+            line.contains(" flags=N db=0 ") && line.contains(" multi=-1 "),
+            "{line}"
+        );
+        assert!(
+            line.ends_with(" cmd=NULL user=default redir=-1 resp=2"),
+            "{line}"
+        );
         clients.disconnect(1);
         clients.disconnect(1);
         assert_eq!(clients.all().len(), 1);

@@ -86,11 +86,7 @@ impl From<io::Error> for End {
 
 impl Connection {
     /// Takes over an accepted socket: registers it with this thread's runtime and as a client.
-    pub(crate) fn open(
-        socket: Socket,
-        server: &'static Server,
-        worker: usize,
-    ) -> io::Result<Self> {
+    pub(crate) fn open(socket: Socket, server: &'static Server, worker: usize) -> io::Result<Self> {
         use std::os::fd::AsRawFd;
         let (stream, addr, laddr, fd, unix) = match socket {
             Socket::Tcp(stream) => {
@@ -102,11 +98,24 @@ impl Connection {
             Socket::Unix(stream, path) => {
                 let fd = stream.as_raw_fd();
                 let name = format!("{path}:0");
-                (Stream::Unix(UnixStream::from_std(stream)?), name.clone(), name, fd, true)
+                (
+                    Stream::Unix(UnixStream::from_std(stream)?),
+                    name.clone(),
+                    name,
+                    fd,
+                    true,
+                )
             }
         };
         let now_ms = unix_ms();
-        let client = server.clients.connect(NewClient { addr, laddr, fd, unix, worker, now_ms });
+        let client = server.clients.connect(NewClient {
+            addr,
+            laddr,
+            fd,
+            unix,
+            worker,
+            now_ms,
+        });
         Ok(Self {
             stream,
             session: Session::new(server, client.clone()),
@@ -241,7 +250,10 @@ impl Connection {
             input.drain(..consumed);
         }
         self.input = input;
-        self.client.live.query_bytes.store(self.input.len(), Relaxed);
+        self.client
+            .live
+            .query_bytes
+            .store(self.input.len(), Relaxed);
     }
 
     fn keep_input(&mut self, rest: &[u8]) {
@@ -251,8 +263,14 @@ impl Connection {
         if !rest.is_empty() {
             self.input.extend_from_slice(rest);
         }
-        self.client.live.query_bytes.store(self.input.len(), Relaxed);
-        self.client.live.query_capacity.store(self.input.capacity(), Relaxed);
+        self.client
+            .live
+            .query_bytes
+            .store(self.input.len(), Relaxed);
+        self.client
+            .live
+            .query_capacity
+            .store(self.input.capacity(), Relaxed);
     }
 
     /// Runs the session over `buffer` until it needs more bytes, waits, or ends; returns how many
@@ -306,7 +324,10 @@ impl Connection {
 
     fn close_after_reply(&mut self) {
         self.closing = true;
-        self.client.live.flags.fetch_or(flag::CLOSE_AFTER_REPLY, Relaxed);
+        self.client
+            .live
+            .flags
+            .fetch_or(flag::CLOSE_AFTER_REPLY, Relaxed);
     }
 
     /// Writes the batch's replies straight from the worker's buffer, if nothing waits before them.
@@ -329,7 +350,8 @@ impl Connection {
             }
         }
         if sent < worker.reply.len() {
-            self.output.extend_from_slice(&worker.reply.as_slice()[sent..]);
+            self.output
+                .extend_from_slice(&worker.reply.as_slice()[sent..]);
             self.check_output_limits(worker);
         }
         worker.reply.clear();
@@ -339,14 +361,20 @@ impl Connection {
     /// long, the connection is closed.
     fn check_output_limits(&mut self, worker: &Worker) {
         let pending = (self.output.len() - self.output_sent) as u64;
-        self.client.live.output_bytes.store(pending as usize, Relaxed);
+        self.client
+            .live
+            .output_bytes
+            .store(pending as usize, Relaxed);
         let limit = &worker.config.client_output_buffer_limit[ClientClass::Normal as usize];
         let over_soft = limit.soft_bytes > 0 && pending > limit.soft_bytes;
         if !over_soft {
             self.soft_limit_since = None;
         }
         let too_long = over_soft
-            && self.soft_limit_since.get_or_insert_with(Instant::now).elapsed()
+            && self
+                .soft_limit_since
+                .get_or_insert_with(Instant::now)
+                .elapsed()
                 > Duration::from_secs(limit.soft_seconds);
         if (limit.hard_bytes > 0 && pending > limit.hard_bytes) || too_long {
             worker.stats.output_buffer_disconnections.add(1);

@@ -32,7 +32,13 @@ pub(crate) struct ExpireCycle {
 impl ExpireCycle {
     /// The cycle of worker `id`.
     pub(crate) fn new(id: usize, server: &Server) -> Self {
-        Self { first: id, step: server.stats.len(), partition: id, db: 0, position: 0 }
+        Self {
+            first: id,
+            step: server.stats.len(),
+            partition: id,
+            db: 0,
+            position: 0,
+        }
     }
 
     /// Goes on until all partitions were visited once or the time is used up.
@@ -61,7 +67,10 @@ impl ExpireCycle {
                 break;
             }
         }
-        worker.stats.expire_cycle_micros.add(start.elapsed().as_micros() as u64);
+        worker
+            .stats
+            .expire_cycle_micros
+            .add(start.elapsed().as_micros() as u64);
     }
 
     /// Looks at some cells; returns whether the table is done.

@@ -28,7 +28,9 @@ pub(crate) struct World<'a>(
 impl Gates {
     /// Gates for this many workers.
     pub(crate) fn new(workers: usize) -> Self {
-        Self { gates: (0..workers).map(|_| Gate::default()).collect() }
+        Self {
+            gates: (0..workers).map(|_| Gate::default()).collect(),
+        }
     }
 
     /// Enters a worker's own gate, waiting while the world is stopped.
@@ -40,7 +42,11 @@ impl Gates {
     /// Stops the world, or returns `None` at once if some worker is busy. The caller must not be
     /// inside its own gate.
     pub(crate) fn try_stop(&self) -> Option<World<'_>> {
-        self.gates.iter().map(|gate| gate.0.try_lock()).collect::<Option<Vec<_>>>().map(World)
+        self.gates
+            .iter()
+            .map(|gate| gate.0.try_lock())
+            .collect::<Option<Vec<_>>>()
+            .map(World)
     }
 }
 

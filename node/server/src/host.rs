@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
+use hexad_commands::Keyspace;
 use hexad_slots::SlotBitmap;
 
 use crate::cluster::{Host, Pulse};
@@ -19,10 +20,12 @@ impl Host for ClusterHost {
                 let mut partition = server.keyspace.lock(slot.index());
                 let lost = partition.flush(0);
                 drop(partition);
-                server.keyspace.discard(lost);
+                server.keyspace.free_later(lost);
             }
         };
-        let spawned = std::thread::Builder::new().name("hexad-drop-keys".to_owned()).spawn(work);
+        let spawned = std::thread::Builder::new()
+            .name("hexad-drop-keys".to_owned())
+            .spawn(work);
         if let Err(error) = spawned {
             tracing::error!("Keys of lost slots are still here, no thread can be had: {error}");
         }

@@ -25,7 +25,11 @@ struct Section {
 }
 
 const fn section(name: &'static str, default: bool, write: fn(&mut Text, &Server)) -> Section {
-    Section { name, default, write }
+    Section {
+        name,
+        default,
+        write,
+    }
 }
 
 /// All sections, in the order in which they are shown.
@@ -47,8 +51,9 @@ const SECTIONS: [Section; 13] = [
 
 /// The text of INFO for these section names; no name means the default ones.
 pub(crate) fn text<'a>(server: &Server, names: impl Iterator<Item = &'a [u8]>) -> String {
-    let names: Vec<String> =
-        names.map(|name| String::from_utf8_lossy(name).to_ascii_lowercase()).collect();
+    let names: Vec<String> = names
+        .map(|name| String::from_utf8_lossy(name).to_ascii_lowercase())
+        .collect();
     let named = |name: &str| names.iter().any(|other| other.eq_ignore_ascii_case(name));
     let all = named("all") || named("everything");
     let default = names.is_empty() || named("default");
@@ -97,7 +102,10 @@ impl Text {
     }
 
     fn rate(&mut self, name: &str, bytes_per_second: u64) {
-        self.field(name, format_args!("{:.2}", bytes_per_second as f64 / 1024.0));
+        self.field(
+            name,
+            format_args!("{:.2}", bytes_per_second as f64 / 1024.0),
+        );
     }
 }
 
@@ -111,7 +119,14 @@ fn server_section(text: &mut Text, server: &Server) {
     text.field("redis_git_sha1", "00000000");
     text.field("redis_git_dirty", 0);
     text.field("redis_build_id", 0);
-    text.field("redis_mode", if server.cluster.is_some() { "cluster" } else { "standalone" });
+    text.field(
+        "redis_mode",
+        if server.cluster.is_some() {
+            "cluster"
+        } else {
+            "standalone"
+        },
+    );
     text.field(
         "os",
         format_args!(
@@ -128,7 +143,7 @@ fn server_section(text: &mut Text, server: &Server) {
     text.field("process_id", std::process::id());
     text.field("process_supervised", "no");
     text.field("run_id", &server.run_id);
-    text.field("tcp_port", server.port);
+    text.field("tcp_port", config.port);
     text.field("server_time_usec", micros);
     text.field("uptime_in_seconds", uptime);
     text.field("uptime_in_days", uptime / 86_400);
@@ -136,7 +151,12 @@ fn server_section(text: &mut Text, server: &Server) {
     text.field("configured_hz", config.hz);
     text.field("lru_clock", (micros / 1_000_000) & 0xff_ffff);
     text.field("executable", server.executable.display());
-    text.field("config_file", config.file().map_or(String::new(), |file| file.display().to_string()));
+    text.field(
+        "config_file",
+        config
+            .file()
+            .map_or(String::new(), |file| file.display().to_string()),
+    );
     text.field("io_threads_active", u8::from(server.stats.len() > 1));
 }
 
@@ -144,20 +164,30 @@ fn clients_section(text: &mut Text, server: &Server) {
     let config = server.config.load();
     let clients = server.clients.all();
     let max = |of: &dyn Fn(&crate::clients::Live) -> usize| {
-        clients.iter().map(|client| of(&client.live)).max().unwrap_or(0)
+        clients
+            .iter()
+            .map(|client| of(&client.live))
+            .max()
+            .unwrap_or(0)
     };
     let blocked = clients
         .iter()
         .filter(|client| client.live.flags.load(Relaxed) & crate::clients::flag::BLOCKED != 0)
         .count();
     text.field("connected_clients", clients.len());
-    text.field("cluster_connections", server.cluster.as_ref().map_or(0, |c| c.connections()));
+    text.field(
+        "cluster_connections",
+        server.cluster.as_ref().map_or(0, |c| c.connections()),
+    );
     text.field("maxclients", config.maxclients);
     text.field(
         "client_recent_max_input_buffer",
         max(&|live| live.query_capacity.load(Relaxed)),
     );
-    text.field("client_recent_max_output_buffer", max(&|live| live.output_bytes.load(Relaxed)));
+    text.field(
+        "client_recent_max_output_buffer",
+        max(&|live| live.output_bytes.load(Relaxed)),
+    );
     text.field("blocked_clients", blocked);
     text.zeros(&["tracking_clients", "clients_in_timeout_table"]);
 }
@@ -206,10 +236,30 @@ fn memory_section(text: &mut Text, server: &Server) {
         text.field(name, format_args!("{:.2}", ratio(a, b)));
         text.field(bytes_name, a as i64 - b as i64);
     };
-    pair("allocator_frag_ratio", "allocator_frag_bytes", usage.active, usage.allocated);
-    pair("allocator_rss_ratio", "allocator_rss_bytes", usage.resident, usage.active);
-    pair("rss_overhead_ratio", "rss_overhead_bytes", usage.rss, usage.resident);
-    pair("mem_fragmentation_ratio", "mem_fragmentation_bytes", usage.rss, usage.allocated);
+    pair(
+        "allocator_frag_ratio",
+        "allocator_frag_bytes",
+        usage.active,
+        usage.allocated,
+    );
+    pair(
+        "allocator_rss_ratio",
+        "allocator_rss_bytes",
+        usage.resident,
+        usage.active,
+    );
+    pair(
+        "rss_overhead_ratio",
+        "rss_overhead_bytes",
+        usage.rss,
+        usage.resident,
+    );
+    pair(
+        "mem_fragmentation_ratio",
+        "mem_fragmentation_bytes",
+        usage.rss,
+        usage.allocated,
+    );
     text.zeros(&[
         "mem_not_counted_for_evict",
         "mem_replication_backlog",
@@ -219,7 +269,11 @@ fn memory_section(text: &mut Text, server: &Server) {
     text.field("mem_clients_normal", usage.clients);
     text.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
     text.field("mem_allocator", "jemalloc-5.3.0");
-    text.zeros(&["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
+    text.zeros(&[
+        "active_defrag_running",
+        "lazyfree_pending_objects",
+        "lazyfreed_objects",
+    ]);
 }
 
 /// The value of a directive that is a number of bytes and that nothing else reads yet.
@@ -272,16 +326,32 @@ fn persistence_section(text: &mut Text, server: &Server) {
     text.field("aof_last_bgrewrite_status", "ok");
     text.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
     text.field("aof_last_write_status", "ok");
-    text.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+    text.zeros(&[
+        "aof_last_cow_size",
+        "module_fork_in_progress",
+        "module_fork_last_cow_size",
+    ]);
 }
 
 fn stats_section(text: &mut Text, server: &Server) {
     let (commands, input, output) = server.samples.rates();
-    text.field("total_connections_received", server.received_connections.get());
-    text.field("total_commands_processed", server.sum(|stats| stats.commands.get()));
+    text.field(
+        "total_connections_received",
+        server.received_connections.get(),
+    );
+    text.field(
+        "total_commands_processed",
+        server.sum(|stats| stats.commands.get()),
+    );
     text.field("instantaneous_ops_per_sec", commands);
-    text.field("total_net_input_bytes", server.sum(|stats| stats.input_bytes.get()));
-    text.field("total_net_output_bytes", server.sum(|stats| stats.output_bytes.get()));
+    text.field(
+        "total_net_input_bytes",
+        server.sum(|stats| stats.input_bytes.get()),
+    );
+    text.field(
+        "total_net_output_bytes",
+        server.sum(|stats| stats.output_bytes.get()),
+    );
     text.zeros(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
     text.rate("instantaneous_input_kbps", input);
     text.rate("instantaneous_output_kbps", output);
@@ -291,7 +361,10 @@ fn stats_section(text: &mut Text, server: &Server) {
     text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     text.field("expired_keys", server.sum(|stats| stats.expired.get()));
     text.field("expired_stale_perc", "0.00");
-    text.field("expired_time_cap_reached_count", server.sum(|stats| stats.expire_time_cap.get()));
+    text.field(
+        "expired_time_cap_reached_count",
+        server.sum(|stats| stats.expire_time_cap.get()),
+    );
     text.field(
         "expire_cycle_cpu_milliseconds",
         server.sum(|stats| stats.expire_cycle_micros.get()) / 1000,
@@ -323,10 +396,19 @@ fn stats_section(text: &mut Text, server: &Server) {
         "tracking_total_prefixes",
         "unexpected_error_replies",
     ]);
-    text.field("total_error_replies", server.sum(|stats| stats.error_replies.get()));
+    text.field(
+        "total_error_replies",
+        server.sum(|stats| stats.error_replies.get()),
+    );
     text.field("dump_payload_sanitizations", 0);
-    text.field("total_reads_processed", server.sum(|stats| stats.reads.get()));
-    text.field("total_writes_processed", server.sum(|stats| stats.writes.get()));
+    text.field(
+        "total_reads_processed",
+        server.sum(|stats| stats.reads.get()),
+    );
+    text.field(
+        "total_writes_processed",
+        server.sum(|stats| stats.writes.get()),
+    );
     text.zeros(&[
         "io_threaded_reads_processed",
         "io_threaded_writes_processed",
@@ -344,7 +426,10 @@ fn stats_section(text: &mut Text, server: &Server) {
 }
 
 fn replication_section(text: &mut Text, server: &Server) {
-    let role = server.cluster.as_ref().is_some_and(|cluster| cluster.is_replica());
+    let role = server
+        .cluster
+        .as_ref()
+        .is_some_and(|cluster| cluster.is_replica());
     text.field("role", if role { "slave" } else { "master" });
     text.field("connected_slaves", 0);
     text.field("master_failover_state", "no-failover");
@@ -353,7 +438,10 @@ fn replication_section(text: &mut Text, server: &Server) {
     text.field("master_repl_offset", 0);
     text.field("second_repl_offset", -1);
     text.field("repl_backlog_active", 0);
-    text.field("repl_backlog_size", bytes(&server.config.load(), Id::ReplBacklogSize));
+    text.field(
+        "repl_backlog_size",
+        bytes(&server.config.load(), Id::ReplBacklogSize),
+    );
     text.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
 }
 
@@ -385,7 +473,11 @@ fn commandstats_section(text: &mut Text, server: &Server) {
                 "calls={},usec={},usec_per_call={:.2},rejected_calls={},failed_calls={}",
                 totals.calls,
                 totals.nanos / 1000,
-                if totals.calls == 0 { 0.0 } else { micros / totals.calls as f64 },
+                if totals.calls == 0 {
+                    0.0
+                } else {
+                    micros / totals.calls as f64
+                },
                 totals.rejected,
                 totals.failed
             ),

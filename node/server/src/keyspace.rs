@@ -1,6 +1,7 @@
 //! The partitions of this node behind their locks.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{OnceLock, mpsc};
 
 use hexad_slots::{SLOT_COUNT, Slot};
 use hexad_store::{Detached, HashSeed, Partition};
@@ -14,24 +15,63 @@ pub(crate) struct Keyspace {
     partitions: Box<[Cell]>,
     seed: HashSeed,
     databases: u16,
+    reaper: Reaper,
+}
+
+/// Frees former contents of databases on a thread of its own, which starts when it is first
+/// needed and then waits for more.
+#[derive(Default)]
+struct Reaper(OnceLock<Option<mpsc::Sender<Detached>>>);
+
+impl Reaper {
+    fn free(&self, garbage: Detached) {
+        if let Some(thread) = self.0.get_or_init(Self::start) {
+            // It cannot fail: the thread ends only with the process. If it did, `garbage` would
+            // be dropped here.
+            let _ = thread.send(garbage);
+        }
+    }
+
+    /// `None` if no thread can be had: then whoever has garbage frees it.
+    fn start() -> Option<mpsc::Sender<Detached>> {
+        let (sender, receiver) = mpsc::channel::<Detached>();
+        let work = move || {
+            for mut garbage in receiver {
+                while garbage.free_some() {}
+            }
+        };
+        std::thread::Builder::new()
+            .name("hexad-free".to_owned())
+            .spawn(work)
+            .ok()?;
+        Some(sender)
+    }
 }
 
 /// A partition and its lock on one cache line.
 #[repr(align(64))]
 struct Cell(Mutex<Partition>);
 
-const _: () = assert!(size_of::<Cell>() == 64, "a slot and its lock fill one cache line");
+const _: () = assert!(
+    size_of::<Cell>() == 64,
+    "a slot and its lock fill one cache line"
+);
 
 impl Keyspace {
     /// An empty keyspace.
     pub(crate) fn new(cluster: bool, databases: u16, seed: HashSeed) -> Self {
-        let (count, databases) = if cluster { (SLOT_COUNT, 1) } else { (1, databases) };
+        let (count, databases) = if cluster {
+            (SLOT_COUNT, 1)
+        } else {
+            (1, databases)
+        };
         Self {
             partitions: (0..count)
                 .map(|_| Cell(Mutex::new(Partition::new(databases, seed.clone()))))
                 .collect(),
             seed,
             databases,
+            reaper: Reaper::default(),
         }
     }
 
@@ -59,7 +99,11 @@ impl Keyspace {
     /// The partition of a key.
     #[inline]
     pub(crate) fn partition_of(&self, key: &[u8]) -> u16 {
-        if self.partitions.len() == 1 { 0 } else { Slot::of_key(key).get() }
+        if self.partitions.len() == 1 {
+            0
+        } else {
+            Slot::of_key(key).get()
+        }
     }
 
     /// Gets a partition's lock and table on the way into the cache.
@@ -83,23 +127,9 @@ impl Keyspace {
 
     /// Bytes of all tables.
     pub(crate) fn table_bytes(&self) -> u64 {
-        (0..usize::from(self.databases)).map(|db| self.totals(db).table_bytes).sum()
-    }
-
-    /// Frees the former contents of a database, in the background if they are many.
-    pub(crate) fn discard(&self, contents: Detached) {
-        /// Freeing so many entries takes some tens of microseconds.
-        const FREED_AT_ONCE: usize = 512;
-        if contents.len() <= FREED_AT_ONCE {
-            return;
-        }
-        // If no thread can be had, the failed call drops what was moved into the closure.
-        let spawned = std::thread::Builder::new()
-            .name("hexad-free".to_owned())
-            .spawn(move || drop(contents));
-        if let Err(error) = spawned {
-            tracing::debug!("Freed memory in the foreground: {error}");
-        }
+        (0..usize::from(self.databases))
+            .map(|db| self.totals(db).table_bytes)
+            .sum()
     }
 
     /// Whether no database holds a key.
@@ -118,6 +148,12 @@ impl hexad_commands::Keyspace for Keyspace {
 
     fn visit(&self, index: usize, visit: &mut dyn FnMut(&mut Partition)) {
         visit(&mut self.lock(index));
+    }
+
+    fn free_later(&self, garbage: Detached) {
+        if !garbage.is_empty() {
+            self.reaper.free(garbage);
+        }
     }
 
     fn maybe_non_empty(&self, index: usize) -> bool {

@@ -10,6 +10,7 @@ mod clients;
 pub mod cluster;
 pub mod config;
 mod connection;
+mod endpoint;
 mod expire;
 mod gate;
 mod host;

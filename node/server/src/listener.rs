@@ -45,7 +45,10 @@ pub(crate) fn bind_tcp(
     let mut sockets = Vec::new();
     for bind in addresses {
         let Some(address) = resolve(&bind.address) else {
-            return Err(format!("Could not resolve the bind address {}", bind.address));
+            return Err(format!(
+                "Could not resolve the bind address {}",
+                bind.address
+            ));
         };
         match listen(SocketAddr::new(address, port), backlog) {
             Ok(socket) => sockets.push(socket),
@@ -55,11 +58,11 @@ pub(crate) fn bind_tcp(
                     bind.address,
                     os_text(&error)
                 );
-                tracing::warn!("Warning: {text}");
                 let tolerable = matches!(
                     error.kind(),
                     io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported
-                ) || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
+                ) || error.raw_os_error()
+                    == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
                 if !(bind.optional && tolerable) {
                     return Err(text);
                 }
@@ -80,14 +83,19 @@ fn resolve(address: &str) -> Option<IpAddr> {
     match address {
         "*" => Some(IpAddr::from([0, 0, 0, 0])),
         "::*" => Some(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-        other => other.parse().ok().or_else(|| {
-            Some((other, 0).to_socket_addrs().ok()?.next()?.ip())
-        }),
+        other => other
+            .parse()
+            .ok()
+            .or_else(|| Some((other, 0).to_socket_addrs().ok()?.next()?.ip())),
     }
 }
 
 fn listen(address: SocketAddr, backlog: i32) -> io::Result<RawSocket> {
-    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = RawSocket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -159,11 +167,7 @@ fn admit_tcp(mut client: std::net::TcpStream, peer: SocketAddr, server: &'static
     server.hand_over(Socket::Tcp(client));
 }
 
-fn admit_unix(
-    mut client: std::os::unix::net::UnixStream,
-    path: &str,
-    server: &'static Server,
-) {
+fn admit_unix(mut client: std::os::unix::net::UnixStream, path: &str, server: &'static Server) {
     if is_full(server, &server.config.load()) {
         return refuse(&mut client, TOO_MANY, server);
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::config::{Config, Id, Value};
 use crate::server::Server;
 
 /// Memory allocated when the process was ready to serve, bytes.
@@ -45,6 +46,14 @@ pub(crate) fn allocated() -> u64 {
     tikv_jemalloc_ctl::stats::allocated::read().unwrap_or(0) as u64
 }
 
+/// Lets the allocator give free pages back from a thread of its own (`jemalloc-bg-thread`).
+pub(crate) fn return_free_pages(config: &Config) {
+    let wanted = matches!(config.value(Id::JemallocBgThread), Value::Bool(true));
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(wanted) {
+        tracing::warn!("Free memory is given back by the workers, without a thread: {error}");
+    }
+}
+
 /// Notes the memory in use before the first client.
 pub(crate) fn note_startup() {
     STARTUP.store(allocated(), Relaxed);
@@ -83,7 +92,11 @@ pub(crate) fn usage(server: &Server) -> Usage {
 /// Pages of this process in memory, bytes.
 fn rss() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok())
+        .unwrap_or(0);
     pages * rustix::param::page_size() as u64
 }
 

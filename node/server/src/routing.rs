@@ -84,7 +84,9 @@ fn route_keys<'v>(
         }
         _ => keys.collect(command, args),
     }
-    let Some(slot) = keys.slot else { return Ok(Routed::Here(0)) };
+    let Some(slot) = keys.slot else {
+        return Ok(Routed::Here(0));
+    };
     if keys.crosses {
         return Err(redirect::cross_slot(view, slot));
     }
@@ -129,9 +131,13 @@ struct KeysOf<'a> {
 impl<'a> KeysOf<'a> {
     fn collect(&mut self, command: &Command, args: Args<'a>) {
         // Arguments that contradict the key specs are the handler's to complain about.
-        let Ok(positions) = command.keys(&args) else { return };
+        let Ok(positions) = command.keys(&args) else {
+            return;
+        };
         for (position, _) in positions.iter() {
-            let Some(key) = args.get(position) else { continue };
+            let Some(key) = args.get(position) else {
+                continue;
+            };
             let slot = Slot::of_key(key);
             self.crosses |= *self.slot.get_or_insert(slot) != slot;
             self.keys.push(key);

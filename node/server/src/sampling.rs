@@ -68,8 +68,12 @@ impl Samples {
         let elapsed_ms = rates.last.elapsed().as_millis() as u64;
         rates.last = Instant::now();
         rates.commands.sample(rates.index, commands, elapsed_ms);
-        rates.input_bytes.sample(rates.index, input_bytes, elapsed_ms);
-        rates.output_bytes.sample(rates.index, output_bytes, elapsed_ms);
+        rates
+            .input_bytes
+            .sample(rates.index, input_bytes, elapsed_ms);
+        rates
+            .output_bytes
+            .sample(rates.index, output_bytes, elapsed_ms);
         rates.index += 1;
     }
 
@@ -77,7 +81,11 @@ impl Samples {
     pub(crate) fn rates(&self) -> (u64, u64, u64) {
         let rates = self.rates.lock();
         let [commands, input, output] = [&rates.commands, &rates.input_bytes, &rates.output_bytes];
-        (commands.per_second(), input.per_second(), output.per_second())
+        (
+            commands.per_second(),
+            input.per_second(),
+            output.per_second(),
+        )
     }
 
     /// Raises the peak of used memory, and returns it.
@@ -90,7 +98,11 @@ impl Samples {
     /// CONFIG RESETSTAT.
     pub(crate) fn reset(&self) {
         let rates = &mut *self.rates.lock();
-        for rate in [&mut rates.commands, &mut rates.input_bytes, &mut rates.output_bytes] {
+        for rate in [
+            &mut rates.commands,
+            &mut rates.input_bytes,
+            &mut rates.output_bytes,
+        ] {
             *rate = Rate::default();
         }
         self.memory_peak.set(0);

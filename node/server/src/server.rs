@@ -16,6 +16,7 @@ use crate::clients::Clients;
 use crate::cluster::ClusterHandle;
 use crate::config::Config;
 use crate::connection::Socket;
+use crate::endpoint::Mover;
 use crate::gate::Gates;
 use crate::keyspace::{Gauge, Keyspace};
 use crate::pause::Pause;
@@ -52,6 +53,8 @@ pub(crate) struct Server {
     pub(crate) cluster: Option<ClusterHandle>,
     /// Rates and peaks that INFO shows.
     pub(crate) samples: Samples,
+    /// Moves the TCP endpoint.
+    pub(crate) mover: Mover,
     /// How the process ends.
     pub(crate) shutdown: Shutdown,
     /// When the process started.
@@ -62,8 +65,6 @@ pub(crate) struct Server {
     pub(crate) replication_id: Mutex<String>,
     /// The binary that runs.
     pub(crate) executable: PathBuf,
-    /// Port that clients connect to, as bound.
-    pub(crate) port: u16,
     /// Connections accepted since the start.
     pub(crate) received_connections: Gauge,
     /// Connections turned away since the start.
@@ -98,7 +99,13 @@ pub(crate) struct Parts {
 impl Server {
     /// The state at the start of the process.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, cluster, seed, workers, commands } = parts;
+        let Parts {
+            config,
+            cluster,
+            seed,
+            workers,
+            commands,
+        } = parts;
         let now_s = crate::worker::unix_ms() as u64 / 1000;
         let last_save_s = Gauge::default();
         last_save_s.set(now_s);
@@ -112,12 +119,12 @@ impl Server {
             stats: workers.iter().map(|_| WorkerStats::new(commands)).collect(),
             cluster,
             samples: Samples::default(),
+            mover: Mover::default(),
             shutdown: Shutdown::default(),
             started: Instant::now(),
             run_id: random_id(),
             replication_id: Mutex::new(random_id()),
             executable: std::env::current_exe().unwrap_or_default(),
-            port: config.port,
             received_connections: Gauge::default(),
             rejected_connections: Gauge::default(),
             errors: Mutex::default(),
@@ -187,7 +194,11 @@ impl Server {
 
     /// Errors by their code.
     pub(crate) fn error_counts(&self) -> Vec<(String, u64)> {
-        self.errors.lock().iter().map(|(code, count)| (code.clone(), *count)).collect()
+        self.errors
+            .lock()
+            .iter()
+            .map(|(code, count)| (code.clone(), *count))
+            .collect()
     }
 
     /// CONFIG RESETSTAT.
@@ -213,5 +224,7 @@ impl Server {
 /// 40 random hexadecimal digits.
 fn random_id() -> String {
     let mut rng = rand::rng();
-    (0..40).map(|_| char::from(b"0123456789abcdef"[rng.random_range(0..16)])).collect()
+    (0..40)
+        .map(|_| char::from(b"0123456789abcdef"[rng.random_range(0..16)]))
+        .collect()
 }

@@ -204,7 +204,10 @@ impl Session {
         while position < buffer.len() && batch.requests.len() < most {
             let first = batch.ranges.len();
             let rest = &mut buffer[position..];
-            match self.parser.parse(rest, position, &mut batch.ranges, &limits)? {
+            match self
+                .parser
+                .parse(rest, position, &mut batch.ranges, &limits)?
+            {
                 Parsed::Complete { consumed } => position += consumed,
                 Parsed::Incomplete { at_least } => return Ok(Some(at_least)),
             }
@@ -257,8 +260,14 @@ impl Session {
                 Flow::Next if worker.reply.len() >= FLUSH_REPLY_BYTES => Some(Stop::Flush),
                 Flow::Next => None,
                 Flow::Close => Some(Stop::Close),
-                Flow::Reply(reply) => Some(Stop::Wait { wait: Wait::Reply(reply), again: vec![] }),
-                Flow::Again(wait) => Some(Stop::Wait { wait, again: encode(args) }),
+                Flow::Reply(reply) => Some(Stop::Wait {
+                    wait: Wait::Reply(reply),
+                    again: vec![],
+                }),
+                Flow::Again(wait) => Some(Stop::Wait {
+                    wait,
+                    again: encode(args),
+                }),
             };
             if stop.is_some() {
                 break;
@@ -278,7 +287,9 @@ impl Session {
             let args = Args::new(buffer, ranges);
             let Some(name) = args.get(0) else { continue };
             request.command = hexad_commands::lookup(name);
-            let Some(command) = request.command else { continue };
+            let Some(command) = request.command else {
+                continue;
+            };
             if command.fast_key == 0 {
                 continue;
             }
@@ -293,10 +304,16 @@ impl Session {
         }
         let keys = || batch.requests.iter().filter_map(|request| request.key);
         for (hash, partition) in keys() {
-            keyspace.lock(partition.into()).db(self.db).prefetch_cells(hash);
+            keyspace
+                .lock(partition.into())
+                .db(self.db)
+                .prefetch_cells(hash);
         }
         for (hash, partition) in keys() {
-            keyspace.lock(partition.into()).db(self.db).prefetch_entry(hash);
+            keyspace
+                .lock(partition.into())
+                .db(self.db)
+                .prefetch_entry(hash);
         }
     }
 
@@ -358,7 +375,13 @@ impl Session {
             Handler::Data(handler) => {
                 let server = self.server;
                 let mut locked = server.keyspace.lock(partition.into());
-                self.run_data(worker, handler, &mut locked, key.map(|(hash, _)| hash), args);
+                self.run_data(
+                    worker,
+                    handler,
+                    &mut locked,
+                    key.map(|(hash, _)| hash),
+                    args,
+                );
                 Outcome::Ran(command, Flow::Next)
             }
             _ => Outcome::Ran(command, self.run_other(worker, command, args)),
@@ -449,16 +472,21 @@ impl Session {
             return Some(self.reject(Some(command)));
         }
         if self.transaction.is_some() && command.flags.contains(CommandFlags::NO_MULTI) {
-            worker.reply.error("ERR Command not allowed inside a transaction");
+            worker
+                .reply
+                .error("ERR Command not allowed inside a transaction");
             return Some(self.reject(Some(command)));
         }
         let changes = |command: &Command| {
-            command.flags.intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE)
+            command
+                .flags
+                .intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE)
         };
         let writes = match (&self.transaction, command.handler) {
-            (Some(transaction), Handler::Server(ServerCommand::Exec)) => {
-                transaction.queue.iter().any(|queued| changes(queued.command))
-            }
+            (Some(transaction), Handler::Server(ServerCommand::Exec)) => transaction
+                .queue
+                .iter()
+                .any(|queued| changes(queued.command)),
             _ => changes(command),
         };
         match worker.paused {
@@ -577,7 +605,10 @@ impl Session {
             }
             (Handler::Data(handler), None) => {
                 let server = self.server;
-                let first = command.keys(&args).ok().and_then(|keys| args.get(keys.first()?));
+                let first = command
+                    .keys(&args)
+                    .ok()
+                    .and_then(|keys| args.get(keys.first()?));
                 let index = first.map_or(0, |key| server.keyspace.partition_of(key));
                 let mut locked = server.keyspace.lock(index.into());
                 self.run_data(worker, handler, &mut locked, None, args);
@@ -628,13 +659,7 @@ impl Session {
     }
 
     #[cold]
-    fn log_slow(
-        &self,
-        worker: &Worker,
-        command: &'static Command,
-        args: Args<'_>,
-        nanos: u64,
-    ) {
+    fn log_slow(&self, worker: &Worker, command: &'static Command, args: Args<'_>, nanos: u64) {
         let hidden = command.flags.contains(CommandFlags::SKIP_SLOWLOG);
         if hidden || worker.config.slowlog_max_len == 0 {
             return;
@@ -647,7 +672,9 @@ impl Session {
             addr: self.client.addr.clone(),
             name: self.client.name.lock().clone(),
         };
-        self.server.slowlog.push(args.iter(), entry, worker.config.slowlog_max_len);
+        self.server
+            .slowlog
+            .push(args.iter(), entry, worker.config.slowlog_max_len);
     }
 
     /// Shows the others, in the middle of a batch, what CLIENT LIST shows of this client.
@@ -664,10 +691,13 @@ impl Session {
             live.last_command.store(command.index as u32, Relaxed);
         }
         live.db.store(self.db as u16, Relaxed);
-        live.resp.store(if self.proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
+        live.resp
+            .store(if self.proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
         let multi = self.transaction.as_ref();
-        live.multi.store(multi.map_or(-1, |multi| multi.queue.len() as i64), Relaxed);
-        live.multi_bytes.store(multi.map_or(0, |multi| multi.bytes), Relaxed);
+        live.multi
+            .store(multi.map_or(-1, |multi| multi.queue.len() as i64), Relaxed);
+        live.multi_bytes
+            .store(multi.map_or(0, |multi| multi.bytes), Relaxed);
         let kept = live.flags.load(Relaxed) & (flag::CLOSE_AFTER_REPLY | flag::BLOCKED);
         let mut flags = kept;
         for (on, bit) in [
@@ -704,7 +734,10 @@ enum Outcome {
 /// Whether MULTI does not queue this command.
 fn runs_inside_multi(command: &Command) -> bool {
     use ServerCommand::{Discard, Exec, Multi, Quit, Reset, Watch};
-    matches!(command.handler, Handler::Server(Exec | Discard | Multi | Watch | Quit | Reset))
+    matches!(
+        command.handler,
+        Handler::Server(Exec | Discard | Multi | Watch | Quit | Reset)
+    )
 }
 
 /// A command as a client would send it.
@@ -723,6 +756,9 @@ fn encode(args: Args<'_>) -> Vec<u8> {
 pub(crate) fn count_error(server: &Server, worker: &Worker, reply_start: usize) {
     worker.stats.error_replies.add(1);
     let text = &worker.reply.as_slice()[reply_start + 1..];
-    let end = text.iter().position(|byte| matches!(byte, b' ' | b'\r')).unwrap_or(text.len());
+    let end = text
+        .iter()
+        .position(|byte| matches!(byte, b' ' | b'\r'))
+        .unwrap_or(text.len());
     server.count_error(&text[..end]);
 }

@@ -3,8 +3,8 @@
 //! Each worker has a [`WorkerStats`] of its own, so a counter has one writer: adding is a relaxed
 //! load and store, which costs what a plain variable does. Readers add up over the workers.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// A counter with a single writer at a time.
 #[derive(Debug, Default)]
@@ -41,7 +41,11 @@ pub(crate) struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { buckets: (0..POWERS * SUB_BUCKETS).map(|_| Counter::default()).collect() }
+        Self {
+            buckets: (0..POWERS * SUB_BUCKETS)
+                .map(|_| Counter::default())
+                .collect(),
+        }
     }
 }
 
@@ -178,7 +182,12 @@ impl WorkerStats {
             counter.set(0);
         }
         for command in &self.per_command {
-            for counter in [&command.calls, &command.nanos, &command.rejected, &command.failed] {
+            for counter in [
+                &command.calls,
+                &command.nanos,
+                &command.rejected,
+                &command.failed,
+            ] {
                 counter.set(0);
             }
             if let Some(histogram) = command.histogram.get() {
@@ -253,7 +262,10 @@ mod tests {
         for nanos in [8u64, 9, 15, 16, 100, 1_000, 123_456_789, 1 << 39] {
             let bucket = Histogram::bucket_of(nanos);
             assert!(nanos <= Histogram::upper_bound(bucket), "{nanos}");
-            assert!(bucket == 0 || nanos > Histogram::upper_bound(bucket - 1), "{nanos}");
+            assert!(
+                bucket == 0 || nanos > Histogram::upper_bound(bucket - 1),
+                "{nanos}"
+            );
         }
         assert_eq!(Histogram::bucket_of(u64::MAX), POWERS * SUB_BUCKETS - 1);
         assert_eq!(Histogram::bucket_of(0), Histogram::bucket_of(8));

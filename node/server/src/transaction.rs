@@ -52,7 +52,11 @@ impl Transaction {
             })
             .collect();
         self.bytes += buffer.len() + size_of_val(&*ranges) + size_of::<Queued>();
-        self.queue.push(Queued { command, buffer: buffer.into(), ranges });
+        self.queue.push(Queued {
+            command,
+            buffer: buffer.into(),
+            ranges,
+        });
     }
 }
 
@@ -95,7 +99,11 @@ impl Watches {
             locked.touch(db, key);
         }
         locked.watch(db, key, flag);
-        self.keys.push(Watched { partition, db, key: key.into() });
+        self.keys.push(Watched {
+            partition,
+            db,
+            key: key.into(),
+        });
     }
 
     /// Whether a watched key has changed, or expired, since it was watched.
@@ -124,7 +132,9 @@ impl Watches {
     pub(crate) fn clear(&mut self, keyspace: &Keyspace) {
         let Some(flag) = self.flag.take() else { return };
         for watched in self.keys.drain(..) {
-            keyspace.lock(watched.partition.into()).unwatch(watched.db, &watched.key, &flag);
+            keyspace
+                .lock(watched.partition.into())
+                .unwatch(watched.db, &watched.key, &flag);
         }
     }
 }
@@ -137,5 +147,7 @@ fn is_expired(
     now_ms: i64,
 ) -> bool {
     let entry = partition.db(db).get(key, hash);
-    entry.and_then(|entry| entry.expire_at()).is_some_and(|at| at <= now_ms)
+    entry
+        .and_then(|entry| entry.expire_at())
+        .is_some_and(|at| at <= now_ms)
 }

@@ -76,7 +76,10 @@ thread_local! {
 /// Runs `f` on the worker of this thread. Not reentrant.
 pub(crate) fn with<T>(f: impl FnOnce(&mut Worker) -> T) -> T {
     WORKER.with(|worker| {
-        f(worker.borrow_mut().as_mut().expect("connections run on worker threads only"))
+        f(worker
+            .borrow_mut()
+            .as_mut()
+            .expect("connections run on worker threads only"))
     })
 }
 
@@ -150,7 +153,11 @@ impl Worker {
         }
         if let Some(cluster) = &self.server.cluster {
             let current = cluster.view();
-            if !self.view.as_ref().is_some_and(|view| Arc::ptr_eq(view, &current)) {
+            if !self
+                .view
+                .as_ref()
+                .is_some_and(|view| Arc::ptr_eq(view, &current))
+            {
                 self.view = Some(Arc::clone(&current));
             }
         }
@@ -188,7 +195,9 @@ impl Worker {
         stats.hits.add(effects.hits);
         stats.misses.add(effects.misses);
         stats.expired.add(effects.expired);
-        stats.heartbeat.store(stats.heartbeat.load(Relaxed).wrapping_add(1), Relaxed);
+        stats
+            .heartbeat
+            .store(stats.heartbeat.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
     /// Gives back the memory of an unusually large batch.
@@ -217,19 +226,23 @@ pub(crate) fn spawn(
     server: &'static Server,
     mut sockets: UnboundedReceiver<Socket>,
 ) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name(format!("hexad-worker-{id}")).spawn(move || {
-        WORKER.with(|worker| *worker.borrow_mut() = Some(Worker::new(id, server)));
-        runtime.block_on(async move {
-            tokio::spawn(cron(server));
-            while let Some(socket) = sockets.recv().await {
-                match Connection::open(socket, server, id) {
-                    Ok(connection) => drop(tokio::spawn(connection)),
-                    Err(error) => tracing::debug!("Cannot serve an accepted client: {error}"),
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name(format!("hexad-worker-{id}"))
+        .spawn(move || {
+            WORKER.with(|worker| *worker.borrow_mut() = Some(Worker::new(id, server)));
+            runtime.block_on(async move {
+                tokio::spawn(cron(server));
+                while let Some(socket) = sockets.recv().await {
+                    match Connection::open(socket, server, id) {
+                        Ok(connection) => drop(tokio::spawn(connection)),
+                        Err(error) => tracing::debug!("Cannot serve an accepted client: {error}"),
+                    }
                 }
-            }
-        });
-    })?;
+            });
+        })?;
     Ok(())
 }
 

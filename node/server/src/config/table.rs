@@ -230,7 +230,7 @@ directives! {
     CrashMemcheckEnabled "crash-memcheck-enabled", Kind::Bool, YES, NONE, NotYet;
     UseExitOnPanic "use-exit-on-panic", Kind::Bool, NO, HIDDEN, NotYet;
     Databases "databases", int(1, I32), n(16), IMMUTABLE, AtStart;
-    AlwaysShowLogo "always-show-logo", Kind::Bool, NO, IMMUTABLE, NotYet;
+    AlwaysShowLogo "always-show-logo", Kind::Bool, NO, IMMUTABLE, AtStart;
     SetProcTitle "set-proc-title", Kind::Bool, YES, IMMUTABLE, NotYet;
     ProcTitleTemplate "proc-title-template", Kind::Text(Check::ProcTitle), s("{title} {listen-addr} {server-mode}"), NONE, NotYet;
     IoThreads "io-threads", int(1, MAX_IO_THREADS as i128), n(1), IMMUTABLE, AtStart;
@@ -344,7 +344,7 @@ directives! {
     ActiveDefragCycleMin "active-defrag-cycle-min", int(1, 99), n(1), NONE, NotYet;
     ActiveDefragCycleMax "active-defrag-cycle-max", int(1, 99), n(25), NONE, NotYet;
     ActiveDefragMaxScanFields "active-defrag-max-scan-fields", int(1, I64), n(1000), NONE, NotYet;
-    JemallocBgThread "jemalloc-bg-thread", Kind::Bool, YES, NONE, NotYet;
+    JemallocBgThread "jemalloc-bg-thread", Kind::Bool, YES, NONE, Live;
     Activerehashing "activerehashing", Kind::Bool, YES, NONE, NotYet;
 
     // Time and observation.

@@ -25,7 +25,9 @@ pub(super) fn role(worker: &mut Worker) -> Flow {
 
 /// LASTSAVE.
 pub(super) fn last_save(session: &Session, worker: &mut Worker) -> Flow {
-    worker.reply.integer(session.server.last_save_s.get() as i64);
+    worker
+        .reply
+        .integer(session.server.last_save_s.get() as i64);
     Flow::Next
 }
 

@@ -92,7 +92,9 @@ impl Filter<'_> {
     fn matches(&self, client: &Client, me: u64) -> bool {
         self.id.is_none_or(|id| id == client.id)
             && self.addr.is_none_or(|addr| addr == client.addr.as_bytes())
-            && self.laddr.is_none_or(|laddr| laddr == client.laddr.as_bytes())
+            && self
+                .laddr
+                .is_none_or(|laddr| laddr == client.laddr.as_bytes())
             && self.kind.is_none_or(|kind| kind == Kind::Normal)
             && !(self.skip_me && client.id == me)
     }
@@ -113,28 +115,48 @@ pub(super) fn kill(session: &mut Session, worker: &mut Worker, args: Args<'_>) -
         .into_iter()
         .filter(|client| filter.matches(client, me))
         .collect();
-    victims.iter().filter(|client| client.id != me).for_each(|client| client.kill());
+    victims
+        .iter()
+        .filter(|client| client.id != me)
+        .for_each(|client| client.kill());
     match (old_form, victims.len()) {
         (true, 0) => worker.reply.error("ERR No such client"),
         (true, _) => worker.reply.ok(),
         (false, killed) => worker.reply.integer(killed as i64),
     }
     // Who kills itself gets the reply first.
-    if victims.iter().any(|client| client.id == me) { Flow::Close } else { Flow::Next }
+    if victims.iter().any(|client| client.id == me) {
+        Flow::Close
+    } else {
+        Flow::Next
+    }
 }
 
 fn parse_filter<'a>(worker: &mut Worker, args: Args<'a>) -> Result<Filter<'a>, Flow> {
     if args.len() == 3 {
-        return Ok(Filter { addr: args.get(2), ..Filter::default() });
+        return Ok(Filter {
+            addr: args.get(2),
+            ..Filter::default()
+        });
     }
-    let mut filter = Filter { skip_me: true, ..Filter::default() };
+    let mut filter = Filter {
+        skip_me: true,
+        ..Filter::default()
+    };
     let mut next = 2;
     while let Some(name) = args.get(next) {
-        let Some(value) = args.get(next + 1) else { return Err(super::syntax_error(worker)) };
+        let Some(value) = args.get(next + 1) else {
+            return Err(super::syntax_error(worker));
+        };
         match name.to_ascii_lowercase().as_slice() {
             b"id" => match parse_i64(value) {
                 Some(id) if id > 0 => filter.id = Some(id as u64),
-                _ => return Err(super::error(worker, "ERR client-id should be greater than 0")),
+                _ => {
+                    return Err(super::error(
+                        worker,
+                        "ERR client-id should be greater than 0",
+                    ));
+                }
             },
             b"type" => match Kind::parse(value) {
                 Some(kind) => filter.kind = Some(kind),
@@ -265,9 +287,13 @@ impl Client {
 
     /// Whether the peer is on this machine.
     pub(crate) fn is_local(&self) -> bool {
-        let ip = self.addr.rsplit_once(':').map(|(ip, _)| ip.trim_matches(['[', ']']));
+        let ip = self
+            .addr
+            .rsplit_once(':')
+            .map(|(ip, _)| ip.trim_matches(['[', ']']));
         self.unix
-            || ip.and_then(|ip| ip.parse::<IpAddr>().ok())
+            || ip
+                .and_then(|ip| ip.parse::<IpAddr>().ok())
                 .is_some_and(|ip| ip.to_canonical().is_loopback())
     }
 }

@@ -38,6 +38,10 @@ impl Facts for NodeFacts<'_> {
 
     fn visit_keys(&self, slot: Slot, limit: usize, visit: &mut dyn FnMut(&[u8])) {
         let partition = self.0.lock(slot.index());
-        partition.db(0).iter().take(limit).for_each(|entry| visit(entry.key()));
+        partition
+            .db(0)
+            .iter()
+            .take(limit)
+            .for_each(|entry| visit(entry.key()));
     }
 }

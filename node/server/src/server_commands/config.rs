@@ -2,11 +2,13 @@
 
 use hexad_commands::Args;
 
-use crate::config::{Config, Id, SetContext};
+use crate::config::{Config, Id, SetContext, SetError};
+use crate::endpoint::Address;
+use crate::listener::os_text;
 use crate::server::Server;
 use crate::session::{Flow, Session};
 use crate::worker::Worker;
-use crate::log;
+use crate::{log, memory, process};
 
 /// CONFIG GET pattern ….
 pub(super) fn get(session: &Session, worker: &mut Worker, args: Args<'_>) -> Flow {
@@ -29,17 +31,19 @@ pub(super) fn set(session: &Session, worker: &mut Worker, args: Args<'_>) -> Flo
     let values: Vec<&[u8]> = args.slice(2).iter().collect();
     let pairs: Vec<(&[u8], &[u8])> = values.chunks_exact(2).map(|two| (two[0], two[1])).collect();
     let server = session.server;
-    let context = SetContext { client_is_local: session.client.is_local(), loading: false };
+    let context = SetContext {
+        client_is_local: session.client.is_local(),
+        loading: false,
+    };
     let _changing = server.config_change.lock();
     let result = server
         .config
         .load()
         .set(&pairs, context)
-        .map_err(|error| error.to_string())
         .and_then(|(config, changed)| apply(server, config, &changed));
     match result {
         Ok(()) => worker.reply.ok(),
-        Err(text) => worker.reply.error(&text),
+        Err(error) => worker.reply.error(&error.to_string()),
     }
     // The commands behind this one in the pipeline see the new values.
     worker.refresh();
@@ -47,16 +51,26 @@ pub(super) fn set(session: &Session, worker: &mut Worker, args: Args<'_>) -> Flo
 }
 
 /// Carries out what a changed directive means beyond its value, then publishes the configuration.
-fn apply(server: &'static Server, config: Config, changed: &[Id]) -> Result<(), String> {
+fn apply(server: &'static Server, config: Config, changed: &[Id]) -> Result<(), SetError> {
     for id in changed {
         match id {
             Id::Loglevel => log::set_level(config.loglevel),
-            Id::Dir => std::env::set_current_dir(&config.dir).map_err(|error| {
-                format!(
-                    "ERR CONFIG SET failed (possibly related to argument 'dir') - {}",
-                    crate::listener::os_text(&error)
-                )
-            })?,
+            Id::JemallocBgThread => memory::return_free_pages(&config),
+            Id::Dir => std::env::set_current_dir(&config.dir)
+                .map_err(|error| SetError::refused("dir", os_text(&error)))?,
+            Id::Maxclients => allow_clients(config.maxclients)?,
+            Id::Port => move_endpoint(
+                server,
+                &config,
+                "port",
+                "Unable to listen on this port. Check server logs.",
+            )?,
+            Id::Bind if !changed.contains(&Id::Port) => move_endpoint(
+                server,
+                &config,
+                "bind",
+                "Failed to bind to specified addresses.",
+            )?,
             _ => {}
         }
     }
@@ -68,6 +82,30 @@ fn apply(server: &'static Server, config: Config, changed: &[Id]) -> Result<(), 
     }
     server.publish_config(config);
     Ok(())
+}
+
+fn allow_clients(wanted: usize) -> Result<(), SetError> {
+    let allowed = process::allow_clients(wanted);
+    if allowed >= wanted {
+        return Ok(());
+    }
+    let reason = format!(
+        "The operating system is not able to handle the specified number of clients, try with \
+         {allowed}"
+    );
+    Err(SetError::refused("maxclients", reason))
+}
+
+fn move_endpoint(
+    server: &Server,
+    config: &Config,
+    name: &str,
+    refusal: &'static str,
+) -> Result<(), SetError> {
+    match server.mover.move_to(Address::of(config)) {
+        true => Ok(()),
+        false => Err(SetError::refused(name, refusal)),
+    }
 }
 
 /// CONFIG REWRITE.

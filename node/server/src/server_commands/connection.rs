@@ -35,7 +35,11 @@ pub(super) fn auth(session: &mut Session, worker: &mut Worker, args: Args<'_>) -
 /// user may log in with any (Redis 7.0: `nopass`).
 fn login(session: &mut Session, worker: &Worker, user: &[u8], password: &[u8]) -> bool {
     let right = user == b"default"
-        && worker.config.requirepass.as_ref().is_none_or(|wanted| equal(wanted, password));
+        && worker
+            .config
+            .requirepass
+            .as_ref()
+            .is_none_or(|wanted| equal(wanted, password));
     if right {
         session.authenticated = true;
     }
@@ -65,7 +69,11 @@ pub(super) fn hello(session: &mut Session, worker: &mut Worker, args: Args<'_>) 
     let mut name = None;
     let mut next = 2;
     while let Some(option) = args.get(next) {
-        match (option.to_ascii_lowercase().as_slice(), args.get(next + 1), args.get(next + 2)) {
+        match (
+            option.to_ascii_lowercase().as_slice(),
+            args.get(next + 1),
+            args.get(next + 2),
+        ) {
             (b"auth", Some(user), Some(password)) => {
                 if !login(session, worker, user, password) {
                     return super::error(worker, WRONG_PASSWORD);
@@ -104,7 +112,11 @@ pub(super) fn hello(session: &mut Session, worker: &mut Worker, args: Args<'_>) 
 }
 
 fn describe_server(session: &Session, worker: &mut Worker) {
-    let replica = session.server.cluster.as_ref().is_some_and(|cluster| cluster.is_replica());
+    let replica = session
+        .server
+        .cluster
+        .as_ref()
+        .is_some_and(|cluster| cluster.is_replica());
     let reply = &mut worker.reply;
     reply.map(7);
     reply.bulk(b"server");
@@ -116,7 +128,11 @@ fn describe_server(session: &Session, worker: &mut Worker) {
     reply.bulk(b"id");
     reply.integer(session.client.id as i64);
     reply.bulk(b"mode");
-    reply.bulk(if session.server.cluster.is_some() { b"cluster" } else { b"standalone" });
+    reply.bulk(if session.server.cluster.is_some() {
+        b"cluster"
+    } else {
+        b"standalone"
+    });
     reply.bulk(b"role");
     reply.bulk(if replica { b"replica" } else { b"master" });
     reply.bulk(b"modules");

@@ -21,18 +21,42 @@ const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-co
 /// DEBUG HELP: a syntax line, then what it does.
 const HELP: [(&str, &str); 14] = [
     ("CHANGE-REPL-ID", "Give the dataset's history a new id."),
-    ("DIGEST", "Show a digest of the whole dataset: equal for equal data."),
-    ("DIGEST-VALUE <key> [<key> ...]", "Show a digest of each key's value."),
+    (
+        "DIGEST",
+        "Show a digest of the whole dataset: equal for equal data.",
+    ),
+    (
+        "DIGEST-VALUE <key> [<key> ...]",
+        "Show a digest of each key's value.",
+    ),
     ("ERROR <text>", "Answer with this error."),
-    ("HTSTATS <dbid> [FULL]", "Show the figures of a database's tables."),
+    (
+        "HTSTATS <dbid> [FULL]",
+        "Show the figures of a database's tables.",
+    ),
     ("LOG <text>", "Write a line to the log."),
     ("OBJECT <key>", "Show how a key's value is stored."),
-    ("POPULATE <count> [<prefix>] [<size>]", "Create <count> string keys that are not there yet."),
+    (
+        "POPULATE <count> [<prefix>] [<size>]",
+        "Create <count> string keys that are not there yet.",
+    ),
     ("PROTOCOL <type>", "Answer with a reply of this type."),
-    ("SET-ACTIVE-EXPIRE (0|1)", "Stop or start the deletion of expired keys nobody asks for."),
-    ("SLEEP <seconds>", "Block the worker that serves this client; fractions are allowed."),
-    ("STRINGMATCH-LEN <len> <pattern>", "Match <pattern> against <len> times the letter A."),
-    ("STRUCTSIZE", "Show the sizes of the structures that hold a key."),
+    (
+        "SET-ACTIVE-EXPIRE (0|1)",
+        "Stop or start the deletion of expired keys nobody asks for.",
+    ),
+    (
+        "SLEEP <seconds>",
+        "Block the worker that serves this client; fractions are allowed.",
+    ),
+    (
+        "STRINGMATCH-LEN <len> <pattern>",
+        "Match <pattern> against <len> times the letter A.",
+    ),
+    (
+        "STRUCTSIZE",
+        "Show the sizes of the structures that hold a key.",
+    ),
     ("HELP", "Show this text."),
 ];
 
@@ -74,7 +98,10 @@ pub(super) fn run(session: &mut Session, worker: &mut Worker, args: Args<'_>) ->
         (b"help", 2) => help(worker),
         (b"sleep", 3) => sleep(worker, &args[2]),
         (b"set-active-expire", 3) => {
-            session.server.active_expire.store(&args[2] != b"0", Relaxed);
+            session
+                .server
+                .active_expire
+                .store(&args[2] != b"0", Relaxed);
             worker.reply.ok();
         }
         (b"error", 3) => worker.reply.error_bytes(&args[2]),
@@ -106,7 +133,9 @@ pub(super) fn run(session: &mut Session, worker: &mut Worker, args: Args<'_>) ->
         }
         (absent, _) if ABSENT.contains(&absent) => {
             let name = String::from_utf8_lossy(absent).to_ascii_uppercase();
-            worker.reply.error(&format!("ERR DEBUG {name} is not supported by hexad"));
+            worker
+                .reply
+                .error(&format!("ERR DEBUG {name} is not supported by hexad"));
         }
         _ => {
             let name = String::from_utf8_lossy(&args[1]);
@@ -131,7 +160,9 @@ fn help(worker: &mut Worker) {
 /// Blocks this worker, gate and all: what a slow command does.
 fn sleep(worker: &mut Worker, seconds: &[u8]) {
     // As strtod: what is no number is zero.
-    let seconds = std::str::from_utf8(seconds).ok().and_then(|text| text.parse::<f64>().ok());
+    let seconds = std::str::from_utf8(seconds)
+        .ok()
+        .and_then(|text| text.parse::<f64>().ok());
     let sleep = Duration::try_from_secs_f64(seconds.unwrap_or(0.0)).unwrap_or_default();
     std::thread::sleep(sleep);
     worker.reply.ok();
@@ -145,7 +176,9 @@ fn on_key(
     handler: hexad_commands::DataHandler,
 ) {
     let server = session.server;
-    let mut locked = server.keyspace.lock(server.keyspace.partition_of(&args[2]).into());
+    let mut locked = server
+        .keyspace
+        .lock(server.keyspace.partition_of(&args[2]).into());
     session.run_data(worker, handler, &mut locked, None, args);
 }
 
@@ -169,7 +202,12 @@ fn digest_values(session: &mut Session, worker: &mut Worker, args: Args<'_>) {
     for key in &args.ranges()[2..] {
         // The keys may be in different slots: one call each.
         let ranges = [args.ranges()[0], args.ranges()[1], *key];
-        on_key(session, worker, Args::new(args.buffer(), &ranges), debug::debug_digest_value);
+        on_key(
+            session,
+            worker,
+            Args::new(args.buffer(), &ranges),
+            debug::debug_digest_value,
+        );
     }
 }
 
@@ -181,7 +219,9 @@ fn string_match(worker: &mut Worker, args: Args<'_>) {
             let text = vec![b'A'; len as usize];
             worker.reply.integer(glob::matches(&args[3], &text).into());
         }
-        _ => worker.reply.error("ERR value is not an integer or out of range"),
+        _ => worker
+            .reply
+            .error("ERR value is not an integer or out of range"),
     }
 }
 

@@ -59,7 +59,10 @@ pub(super) fn stats(session: &Session, worker: &mut Worker) -> Flow {
         &[
             ("overhead.total", usage.overhead),
             ("keys.count", keys),
-            ("keys.bytes-per-key", above_startup.checked_div(keys).unwrap_or(0)),
+            (
+                "keys.bytes-per-key",
+                above_startup.checked_div(keys).unwrap_or(0),
+            ),
             ("dataset.bytes", usage.dataset()),
         ],
     );
@@ -72,7 +75,10 @@ pub(super) fn stats(session: &Session, worker: &mut Worker) -> Flow {
     doubles(
         reply,
         &[
-            ("dataset.percentage", ratio(usage.dataset() * 100, above_startup).min(100.0)),
+            (
+                "dataset.percentage",
+                ratio(usage.dataset() * 100, above_startup).min(100.0),
+            ),
             ("peak.percentage", ratio(usage.allocated * 100, usage.peak)),
         ],
     );
@@ -94,7 +100,10 @@ pub(super) fn stats(session: &Session, worker: &mut Worker) -> Flow {
         reply.bulk(format!("{name}.bytes").as_bytes());
         reply.integer(a as i64 - b as i64);
     }
-    doubles(reply, &[("fragmentation", ratio(usage.rss, usage.allocated))]);
+    doubles(
+        reply,
+        &[("fragmentation", ratio(usage.rss, usage.allocated))],
+    );
     Flow::Next
 }
 

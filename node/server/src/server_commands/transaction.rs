@@ -34,7 +34,9 @@ pub(super) fn watch(session: &mut Session, worker: &mut Worker, args: Args<'_>) 
     let keyspace = &session.server.keyspace;
     for key in args.slice(1) {
         let partition = keyspace.partition_of(key);
-        session.watches.add(keyspace, partition, session.db, key, worker.now_ms);
+        session
+            .watches
+            .add(keyspace, partition, session.db, key, worker.now_ms);
     }
     worker.reply.ok();
     Flow::Next
@@ -81,7 +83,11 @@ pub(super) fn exec(session: &mut Session, worker: &mut Worker) -> Flow {
     drop(locked);
     let mut watches = watches;
     watches.clear(keyspace);
-    if std::mem::take(&mut session.close_requested) { Flow::Close } else { Flow::Next }
+    if std::mem::take(&mut session.close_requested) {
+        Flow::Close
+    } else {
+        Flow::Next
+    }
 }
 
 /// The one partition that all of the transaction, and what it watches, lies in; `None` if it
@@ -94,8 +100,12 @@ fn only_partition(session: &Session, transaction: &Transaction) -> Option<u16> {
         let args = queued.args();
         match queued.command.handler {
             Handler::Data(_) => {
-                let Ok(keys) = queued.command.keys(&args) else { continue };
-                let mut partitions = keys.iter().map(|(key, _)| keyspace.partition_of(&args[key]));
+                let Ok(keys) = queued.command.keys(&args) else {
+                    continue;
+                };
+                let mut partitions = keys
+                    .iter()
+                    .map(|(key, _)| keyspace.partition_of(&args[key]));
                 if !partitions.all(&mut agrees) {
                     return None;
                 }
@@ -104,5 +114,9 @@ fn only_partition(session: &Session, transaction: &Transaction) -> Option<u16> {
             Handler::Keyspace(_) | Handler::Server(_) | Handler::Container => return None,
         }
     }
-    session.watches.partitions().all(agrees).then_some(only.unwrap_or(0))
+    session
+        .watches
+        .partitions()
+        .all(agrees)
+        .then_some(only.unwrap_or(0))
 }
