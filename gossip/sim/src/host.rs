@@ -28,6 +28,9 @@ pub(crate) struct Host {
     pub disk: Disk,
     /// What the disk has, read back.
     pub durable: Option<Conf>,
+    /// What it had before that. An answer that was made just before its node lost a slot comes
+    /// behind the write that says so, and may still claim the slot.
+    pub outdated: Option<Conf>,
     /// Its redis.conf, as CONFIG REWRITE leaves it.
     pub config: Config,
     /// How many keys its node has, by slot. They are on disk as soon as they are written: the

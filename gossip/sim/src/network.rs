@@ -8,7 +8,7 @@
 //! back. A frame that was cut in half by a close never reaches the machine, so frames are the
 //! unit here.
 //!
-//! Beyond TCP, a scenario may drop and double frames, as a stress.
+//! Beyond TCP, a scenario may lose and double frames, as a stress.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -62,7 +62,8 @@ pub(crate) struct Weather {
     pub jitter_us: Micros,
     /// One segment in so many is held up by a retransmission (0: none).
     pub spike_one_in: u32,
-    /// One frame in so many is dropped while the connection stays (0: none). TCP does not do that.
+    /// One frame in so many is lost, and its connection is reset within seconds (0: none), as by a
+    /// box in between that has forgotten the connection.
     pub drop_one_in: u32,
     /// One frame in so many arrives twice (0: none). TCP does not do that.
     pub double_one_in: u32,
@@ -78,6 +79,8 @@ pub(crate) enum Packet {
         /// How often it has been repeated.
         attempt: u32,
     },
+    /// A connection that has lost a frame is reset.
+    Break(ConnId),
     /// The next segment of a direction reaches its end.
     Segment {
         /// The connection.
@@ -213,9 +216,18 @@ impl Network {
         self.hosts[host.index()].listening = listening;
     }
 
-    /// Turns a host on or off. While it is off nothing reaches it and nobody answers for it.
-    pub(crate) fn set_powered(&mut self, host: HostId, powered: bool) {
-        self.hosts[host.index()].powered = powered;
+    /// A host loses its power: nothing reaches it and nobody answers for it.
+    pub(crate) fn power_off(&mut self, host: HostId) {
+        self.hosts[host.index()] = Host {
+            powered: false,
+            listening: false,
+        };
+    }
+
+    /// A host boots. What others have been repeating for lack of an answer reaches it now.
+    pub(crate) fn power_on(&mut self, now_us: Micros, host: HostId) {
+        self.hosts[host.index()].powered = true;
+        self.release(now_us, |_, receiver| receiver == host);
     }
 
     /// Whether the direction is cut.
@@ -229,17 +241,23 @@ impl Network {
         self.cuts[from.index()][to.index()] += 1;
     }
 
-    /// Takes back one [`Network::cut`]. What waited in open connections flows again, a
-    /// retransmission timeout later.
+    /// Takes back one [`Network::cut`]. What waited in open connections flows again.
     pub(crate) fn heal(&mut self, now_us: Micros, from: HostId, to: HostId) {
         let cuts = &mut self.cuts[from.index()][to.index()];
         *cuts = cuts.checked_sub(1).expect("a cut to heal");
         if *cuts > 0 {
             return;
         }
+        self.release(now_us, |sender, receiver| sender == from && receiver == to);
+    }
+
+    /// Lets segments flow again that have waited between such hosts, a retransmission timeout
+    /// later.
+    fn release(&mut self, now_us: Micros, is_healed: impl Fn(HostId, HostId) -> bool) {
         let healed: Vec<_> = (self.waiting.iter().copied())
             .filter(|&(conn, side)| {
-                self.host(conn, side) == Some(to) && self.host(conn, side.other()) == Some(from)
+                let ends = self.host(conn, side.other()).zip(self.host(conn, side));
+                ends.is_some_and(|(sender, receiver)| is_healed(sender, receiver))
             })
             .collect();
         for (conn, to) in healed {
@@ -272,8 +290,12 @@ impl Network {
 
     /// Sends a frame from one end. Nothing happens when that end is closed.
     pub(crate) fn send(&mut self, now_us: Micros, conn: ConnId, from: Side, frame: Bytes) {
-        if !self.conns[conn.0 as usize].open[from as usize] || self.one_in(self.weather.drop_one_in)
-        {
+        if !self.conns[conn.0 as usize].open[from as usize] {
+            return;
+        }
+        if self.one_in(self.weather.drop_one_in) {
+            let reset_us = now_us + self.rng.random_range(MS..10 * SECOND);
+            self.outbox.push((reset_us, Packet::Break(conn)));
             return;
         }
         if self.one_in(self.weather.double_one_in) {
@@ -300,6 +322,14 @@ impl Network {
     pub(crate) fn arrive(&mut self, now_us: Micros, packet: Packet) -> Option<Arrived> {
         match packet {
             Packet::Syn { conn, attempt } => self.on_syn(now_us, conn, attempt),
+            Packet::Break(conn) => {
+                for side in [Side::Opener, Side::Listener] {
+                    if self.conns[conn.0 as usize].open[side as usize] {
+                        self.dispatch(now_us, conn, side, Segment::Close);
+                    }
+                }
+                None
+            }
             Packet::Segment { conn, to } => self.on_segment(now_us, conn, to),
         }
     }
@@ -360,10 +390,10 @@ impl Network {
             .host(conn, to)
             .expect("segments flow once the attempt has arrived");
         let sender = self.host(conn, to.other()).expect("as above");
-        let is_cut = self.is_cut(sender, receiver);
+        let is_lost = self.is_cut(sender, receiver) || !self.hosts[receiver.index()].powered;
         let state = &mut self.conns[conn.0 as usize];
         let direction = &mut state.toward[to as usize];
-        if is_cut {
+        if is_lost {
             direction.held += 1;
             self.waiting.insert((conn, to));
             return None;
@@ -373,9 +403,8 @@ impl Network {
             .pop_front()
             .expect("a packet for each segment");
         if !state.open[to as usize] {
-            // A powered host answers for a dead end with a reset.
+            // The kernel answers for a dead end with a reset.
             if matches!(segment, Segment::Frame(_) | Segment::Accept)
-                && self.hosts[receiver.index()].powered
                 && state.open[to.other() as usize]
             {
                 self.dispatch(now_us, conn, to.other(), Segment::Close);
@@ -527,7 +556,7 @@ mod tests {
     #[test]
     fn an_attempt_at_a_dead_host_times_out() {
         let mut bench = Bench::new();
-        bench.net.set_powered(B, false);
+        bench.net.power_off(B);
         bench.connect();
         assert_eq!(bench.run(), ["0 Closed { refused: false }"]);
         assert!(
@@ -556,12 +585,11 @@ mod tests {
         let mut bench = Bench::new();
         let conn = bench.connect();
         bench.run();
-        bench.net.set_powered(B, false);
+        bench.net.power_off(B);
         bench.net.vanish(conn, Side::Listener);
         bench.send(conn, Side::Opener, "lost");
         assert_eq!(bench.run(), [""; 0]);
-        bench.net.set_powered(B, true);
-        bench.send(conn, Side::Opener, "anyone?");
+        bench.net.power_on(bench.now_us, B);
         assert_eq!(bench.run(), ["0 Closed { refused: false }"]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hexad_gossip::{NodeFlags, NodeId, NodeView, View};
+use hexad_gossip::{LinkId, NodeFlags, NodeId, NodeView, View};
 use hexad_slots::Slot;
 
 /// A [`View`] as it was at some moment.
@@ -34,6 +34,21 @@ impl Picture {
             .nodes
             .iter()
             .filter(|node| !node.flags.contains(NodeFlags::HANDSHAKE))
+    }
+
+    /// How many nodes are in handshake.
+    pub(crate) fn handshakes(&self) -> usize {
+        self.0.nodes.len() - self.nodes().count()
+    }
+
+    /// Whether an own link, opened to some node, has led to another.
+    pub(crate) fn is_misled(&self, link: LinkId, answers: NodeId) -> bool {
+        let own = self
+            .0
+            .links
+            .iter()
+            .find(|info| info.link == link && !info.inbound);
+        own.is_some_and(|info| info.node != answers)
     }
 
     /// A node that is not in handshake.

@@ -18,6 +18,7 @@ use migrating::Migration;
 use replacing::Replacement;
 
 use crate::network::HostId;
+use crate::picture::Picture;
 use crate::queue::{MS, Micros, SECOND};
 use crate::scenario::{HEAL_AT_US, WorkKind};
 use crate::world::World;
@@ -45,6 +46,13 @@ pub(crate) enum Work {
     Replace(Replacement),
     /// A single command, sent until the host takes it or refuses it.
     Command(HostId, Admin),
+    /// These slots are taken from their owner.
+    DelSlots {
+        /// Their owner.
+        owner: HostId,
+        /// They.
+        slots: Box<SlotBitmap>,
+    },
     /// cluster-node-timeout is set on all hosts.
     NodeTimeout {
         /// The new value.
@@ -69,6 +77,7 @@ impl Work {
                 let _ = world.admin(*host, command.clone());
                 Progress::Done
             }
+            Work::DelSlots { owner, slots } => advance_del_slots(world, *owner, slots),
             Work::NodeTimeout { timeout_ms, hosts } => {
                 hosts.retain(|&host| !world.set_node_timeout(host, *timeout_ms));
                 if hosts.is_empty() {
@@ -87,6 +96,7 @@ impl Work {
             Work::Migrate(migration) => migration.involves(host),
             Work::Replace(replacement) => replacement.involves(host),
             Work::Command(target, _) => *target == host,
+            Work::DelSlots { owner, .. } => *owner == host,
             Work::NodeTimeout { .. } => false,
         }
     }
@@ -131,21 +141,23 @@ fn choose(world: &mut World, kind: WorkKind) -> Option<Work> {
     }
 }
 
-/// Gives a primary some of the slots that it sees without an owner. Two administrators may do so
-/// on both sides of a partition; the greater configEpoch has to settle it.
+/// Gives a primary some of the slots that nobody sees with an owner. Two administrators may do so
+/// at once on both sides of a partition; the greater configEpoch has to settle it.
 fn add_slots(world: &mut World, host: HostId) -> Option<Work> {
-    let view = world.view(host).filter(|view| view.is_primary(view.me()))?;
-    let mut free: Vec<Slot> = all_slots()
-        .filter(|&slot| view.owner(slot).is_none())
-        .collect();
+    let views: Option<Vec<&Picture>> = world.members(host).map(|host| world.view(host)).collect();
+    let (views, view) = (views?, world.view(host)?);
+    let is_free = |slot: &Slot| views.iter().all(|view| view.owner(*slot).is_none());
+    let mut free: Vec<Slot> = all_slots().filter(is_free).collect();
+    if !view.is_primary(view.me()) || free.is_empty() {
+        return None;
+    }
     free.truncate(world.rng.random_range(1..=20));
-    let slots = bitmap(&free);
-    (!free.is_empty()).then(|| Work::Command(host, Admin::AddSlots(slots)))
+    Some(Work::Command(host, Admin::AddSlots(bitmap(&free))))
 }
 
 /// Takes some slots from a primary that keeps most of its own.
-fn del_slots(world: &mut World, host: HostId) -> Option<Work> {
-    let view = world.view(host).filter(|_| !world.is_busy(host))?;
+fn del_slots(world: &mut World, owner: HostId) -> Option<Work> {
+    let view = world.view(owner).filter(|_| !world.is_busy(owner))?;
     let mut slots: Vec<Slot> = all_slots()
         .filter(|&slot| view.owner(slot) == Some(view.me()))
         .collect();
@@ -153,8 +165,37 @@ fn del_slots(world: &mut World, host: HostId) -> Option<Work> {
         return None;
     }
     slots.truncate(world.rng.random_range(1..=5));
-    world.disown(host, &bitmap(&slots));
-    Some(Work::Command(host, Admin::DelSlots(bitmap(&slots))))
+    let slots = bitmap(&slots);
+    world.disown(owner, &slots);
+    Some(Work::DelSlots { owner, slots })
+}
+
+/// DELSLOTS at the owner first, as it would claim the slots again, then wherever the owner is
+/// still taken for it.
+fn advance_del_slots(world: &mut World, owner: HostId, slots: &SlotBitmap) -> Progress {
+    let Some(id) = world.id(owner).filter(|_| world.answers(owner)) else {
+        return Progress::Again(POLL_US);
+    };
+    let others = world.members(owner).filter(|&host| host != owner);
+    let order: Vec<HostId> = std::iter::once(owner).chain(others).collect();
+    for host in order {
+        if !world.answers(host) {
+            return Progress::Again(POLL_US);
+        }
+        let view = world.view(host).expect("a node that answers");
+        let left: Vec<Slot> = slots
+            .iter()
+            .filter(|&slot| view.owner(slot) == Some(id))
+            .collect();
+        if !left.is_empty() {
+            // A replica refuses nothing here either; what counts is the view at the next look.
+            let _ = world.admin(host, Admin::DelSlots(bitmap(&left)));
+            return Progress::Again(POLL_US);
+        }
+    }
+    // DELSLOTS keeps the keys; the slots are given to others, so they go with them.
+    slots.iter().for_each(|slot| world.delete_keys(slot, owner));
+    Progress::Done
 }
 
 /// Once all work is done: gives slots that no node claims to one that sees them without an owner.

@@ -9,7 +9,7 @@ pub(crate) mod ledger;
 pub(crate) mod quiescence;
 pub(crate) mod step;
 
-use hexad_gossip::Admin;
+use hexad_gossip::{Admin, LinkId};
 use hexad_slots::SlotBitmap;
 
 use crate::network::HostId;
@@ -107,7 +107,7 @@ pub(crate) fn short(id: &hexad_gossip::NodeId) -> String {
 }
 
 /// To be called before a machine gets a frame.
-pub(crate) fn before_frame(world: &mut World, host: HostId, cause: &mut Cause<'_>) {
+pub(crate) fn before_frame(world: &mut World, host: HostId, link: LinkId, cause: &mut Cause<'_>) {
     let Cause::Frame {
         frame: Some(frame),
         is_stranger,
@@ -121,6 +121,8 @@ pub(crate) fn before_frame(world: &mut World, host: HostId, cause: &mut Cause<'_
         .zip(frame.sender())
         .filter(|(view, id)| view.knows(*id));
     match known.map(|(_, sender)| sender) {
+        // On a link of its own that led to another node, a machine hears nothing of what it says.
+        Some(sender) if known.is_some_and(|(view, _)| view.is_misled(link, sender)) => {}
         Some(sender) => {
             let now_us = world.now_us();
             let now_ms = world.hosts[host.index()].clock.millis(now_us);

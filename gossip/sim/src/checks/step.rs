@@ -6,6 +6,7 @@ use hexad_slots::{Slot, SlotBitmap};
 use super::ledger::{Record, Sent};
 use super::{Cause, Finding, is_from_primary, serving_window_us, short};
 use crate::admin::all_slots;
+use crate::conf::Conf;
 use crate::network::HostId;
 use crate::picture::{Picture, is_primary, is_voter};
 use crate::wire::{Frame, kind};
@@ -107,7 +108,12 @@ fn strangers(step: &Step<'_>) -> Checked {
     else {
         return Ok(());
     };
-    if frame.is_some_and(|frame| frame.kind() == kind::MEET) {
+    let sender = frame.and_then(Frame::sender);
+    // The answer to a handshake, on the link that it began on: no stranger any more.
+    let is_introduced = !inbound
+        && sender.is_some_and(|sender| step.next.knows(sender))
+        && step.next.handshakes() < step.previous.handshakes();
+    if is_introduced || frame.is_some_and(|frame| frame.kind() == kind::MEET) {
         return Ok(());
     }
     let (previous, next) = (step.previous.view(), step.next.view());
@@ -117,14 +123,9 @@ fn strangers(step: &Step<'_>) -> Checked {
             format!("a stranger changes currentEpoch to {}", next.current_epoch),
         ));
     }
-    for node in &next.nodes {
-        let Some(earlier) = previous.nodes.iter().find(|earlier| earlier.id == node.id) else {
-            // A handshake comes to its end on the link that it began on.
-            let is_answer = frame.and_then(Frame::sender) == Some(node.id);
-            if *inbound || !is_answer {
-                return Err((16, format!("a stranger brings in {}", node.id)));
-            }
-            continue;
+    for node in step.next.nodes() {
+        let Some(earlier) = step.previous.node(node.id) else {
+            return Err((16, format!("a stranger brings in {}", node.id)));
         };
         let same = earlier.config_epoch == node.config_epoch
             && earlier.slots == node.slots
@@ -134,6 +135,9 @@ fn strangers(step: &Step<'_>) -> Checked {
         if !same || (*inbound && !same_state) {
             return Err((16, format!("a stranger changes {earlier:?} to {node:?}")));
         }
+    }
+    if next.nodes.len() > previous.nodes.len() {
+        return Err((16, "a stranger starts a handshake".to_owned()));
     }
     Ok(())
 }
@@ -193,6 +197,13 @@ fn tables_agree(picture: &Picture) -> Checked {
 
 /// 13.
 fn drops(step: &Step<'_>, dropped: &[Box<SlotBitmap>]) -> Checked {
+    if matches!(
+        step.cause,
+        Cause::Admin(Admin::Reset { .. } | Admin::Replicate { .. })
+    ) {
+        // A change of role, and not a loss of slots: what is dropped is a copy, or nothing.
+        return Ok(());
+    }
     for slot in dropped.iter().flat_map(|slots| slots.iter()) {
         let owner = step.next.owner(slot);
         if owner.is_none_or(|owner| owner == step.next.me()) {
@@ -337,20 +348,27 @@ impl Step<'_> {
         if !suspected && !matches!(self.cause, Cause::Tick) {
             return Err((14, format!("{id} is held for FAIL without PFAIL")));
         }
-        let voters: Vec<NodeId> = self.previous.voters().map(|voter| voter.id).collect();
+        // The frame that brings the last report may also change who votes.
+        self.agree(self.previous, node, record)
+            .or_else(|_| self.agree(self.next, node, record))
+            .map_err(|votes| (14, format!("{id} is held for FAIL by {votes}")))
+    }
+
+    /// Whether a majority of the voters of this view, the node itself included if it is one, have
+    /// reported another lately; if not, how many of how many.
+    fn agree(&self, view: &Picture, node: &NodeView, record: &Record) -> Result<(), String> {
+        let voters: Vec<NodeId> = view.voters().map(|voter| voter.id).collect();
         let oldest_ms = self.now_ms.saturating_sub(2 * self.timeout_ms);
         let reports = (record.reports.iter())
             .filter(|report| report.about == node.id && report.at_ms >= oldest_ms)
             .filter(|report| voters.contains(&report.by))
             .count();
-        let own = usize::from(voters.contains(&self.previous.me()));
+        let own = usize::from(voters.contains(&view.me()));
         let needed = voters.len() / 2 + 1;
-        if reports + own < needed {
-            let of = voters.len();
-            let what = format!("{id} is held for FAIL by {reports} + {own} of {of} primaries");
-            return Err((14, what));
+        match reports + own >= needed {
+            true => Ok(()),
+            false => Err(format!("{reports} + {own} of {} primaries", voters.len())),
         }
-        Ok(())
     }
 
     /// 14: whether FAIL may be lifted.
@@ -459,8 +477,15 @@ impl World {
             let had = conf.config_epoch;
             return Err((10, format!("configEpoch {config}, its disk has {had}")));
         }
-        let extra = |(sent, durable): (&u8, &u8)| sent & !durable != 0;
-        if from_primary && frame.slots().iter().zip(conf.slots.as_bytes()).any(extra) {
+        let is_extra = |(sent, durable): (&u8, &u8)| sent & !durable != 0;
+        let has_extra = |conf: &Conf| {
+            frame
+                .slots()
+                .iter()
+                .zip(conf.slots.as_bytes())
+                .any(is_extra)
+        };
+        if from_primary && has_extra(conf) && state.outdated.as_ref().is_none_or(has_extra) {
             return Err((12, "a claim of slots that its disk has not".into()));
         }
         let record = self.ledger.record(host);

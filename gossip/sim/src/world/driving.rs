@@ -93,7 +93,7 @@ impl World {
             Ok(conf) if conf.max_config_epoch > conf.current_epoch => {
                 self.violation(8, format!("{host:?} wrote a nodes.conf with {conf:?}"));
             }
-            Ok(conf) => state.durable = Some(conf),
+            Ok(conf) => state.outdated = state.durable.replace(conf),
             Err(error) => self.violation(17, format!("{host:?} wrote a bad nodes.conf: {error}")),
         }
     }
@@ -179,7 +179,7 @@ impl World {
         let mut cause = Cause::frame(inbound, bytes);
         self.trace
             .note(self.now_us, host, format_args!("<- {}", cause.describe()));
-        checks::before_frame(self, host, &mut cause);
+        checks::before_frame(self, host, link, &mut cause);
         let now_ms = self.hosts[host.index()].clock.millis(self.now_us);
         let process = self.hosts[host.index()]
             .process
@@ -338,7 +338,8 @@ impl World {
             Fault::PowerOff(host) => self.power_off(host),
             Fault::PowerOn(host) => {
                 self.hosts[host.index()].powered = true;
-                self.net.set_powered(host, true);
+                self.net.power_on(self.now_us, host);
+                self.flush_network();
                 self.start(host);
             }
             Fault::Pause(host) => {
@@ -413,8 +414,7 @@ impl World {
 
     fn power_off(&mut self, host: HostId) {
         self.hosts[host.index()].powered = false;
-        self.net.set_powered(host, false);
-        self.net.set_listening(host, false);
+        self.net.power_off(host);
         let Some(process) = self.hosts[host.index()].process.take() else {
             return;
         };

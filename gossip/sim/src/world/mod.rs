@@ -362,6 +362,7 @@ fn host(scenario: &Scenario, rng: &mut SmallRng, index: usize) -> Host {
         clock: Clock::new(offset_ms, drift_ppm),
         disk: Disk::default(),
         durable: None,
+        outdated: None,
         config,
         keys: Default::default(),
         powered: true,

@@ -169,6 +169,12 @@ impl World {
                 return Phase::Watching { until_us, is_last };
             }
             Err((invariant, what)) if self.now_us > until_us => self.violation(invariant, what),
+            Err(_) if self.works.is_empty() => {
+                // A late frame may have told somebody of slots that are nobody's any more.
+                if let Some(work) = admin::tidy(self) {
+                    self.start_work(work);
+                }
+            }
             Err(_) => {}
         }
         self.phase
