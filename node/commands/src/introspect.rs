@@ -53,7 +53,7 @@ pub(crate) fn docs(reply: &mut Reply, args: &Args<'_>) {
 /// `COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]`
 pub(crate) fn list(reply: &mut Reply, args: &Args<'_>) {
     if args.len() == 2 {
-        return write_names(reply, top_level().iter());
+        return write_names(reply, Command::all());
     }
     if args.len() != 5 || !args[2].eq_ignore_ascii_case(b"filterby") {
         return reply.error("ERR syntax error");

@@ -9,7 +9,7 @@ use rand::Rng;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Id, SetContext, Start, Value};
+use crate::config::{Config, Id, SetContext, Start, StartError, Value};
 use crate::endpoint::{self, Address};
 use crate::host::ClusterHost;
 use crate::listener::{self, Listener};
@@ -48,12 +48,18 @@ fn print(text: &str) {
 }
 
 fn start(args: &[OsString]) -> Result<(), String> {
-    let mut config = match Config::from_args(args).map_err(|error| error.to_string())? {
-        Start::Run(config) => *config,
-        Start::Print(text) => {
+    let mut config = match Config::from_args(args) {
+        Ok(Start::Run(config)) => *config,
+        Ok(Start::Print(text)) => {
             print(&text);
             return Ok(());
         }
+        // As Redis: it takes this for a line of the log, whose default is standard output.
+        Err(error @ StartError::Unreadable { .. }) => {
+            print(&error.to_string());
+            return Err(String::new());
+        }
+        Err(error) => return Err(error.to_string()),
     };
     if config.daemonize && process::daemonize().map_err(|error| format!("daemonize: {error}"))? {
         return Ok(());

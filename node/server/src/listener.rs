@@ -1,7 +1,7 @@
 //! Listening sockets, and what is decided about a client before it has said anything.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -158,13 +158,21 @@ fn admit_tcp(mut client: std::net::TcpStream, peer: SocketAddr, server: &'static
     if is_full(server, &config) {
         return refuse(&mut client, TOO_MANY, server);
     }
-    let stranger = !peer.ip().to_canonical().is_loopback();
+    let stranger = !is_loopback(peer.ip());
     if config.protected_mode && config.requirepass.is_none() && stranger {
         return refuse(&mut client, PROTECTED_MODE, server);
     }
     set_options(&client, &config);
     server.received_connections.increment();
     server.hand_over(Socket::Tcp(client));
+}
+
+/// Redis 7.0: these two addresses, not all of 127.0.0.0/8.
+fn is_loopback(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip == Ipv4Addr::LOCALHOST,
+        IpAddr::V6(ip) => ip == Ipv6Addr::LOCALHOST,
+    }
 }
 
 fn admit_unix(mut client: std::os::unix::net::UnixStream, path: &str, server: &'static Server) {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use hexad_commands::{Args, Command, CommandFlags, Handler, ServerCommand};
+use hexad_commands::{Args, Command, CommandFlags};
 use hexad_gossip::View;
 use hexad_slots::Slot;
 use hexad_store::{KeyHash, Partition};
 use parking_lot::MutexGuard;
 
 use crate::cluster::redirect::{self, Decision, Moving, Refusal, Traits};
-use crate::session::Session;
+use crate::session::{Session, is_exec};
 use crate::worker::Worker;
 
 /// Where a command goes.
@@ -47,10 +47,6 @@ pub(crate) fn route(
         Ok(routed) => routed,
         Err(refusal) => Routed::Refused(refusal.text(view, false)),
     }
-}
-
-fn is_exec(command: &Command) -> bool {
-    matches!(command.handler, Handler::Server(ServerCommand::Exec))
 }
 
 fn traits(session: &Session, command: &Command) -> Traits {

@@ -127,8 +127,8 @@ pub(crate) struct Session {
     pub(crate) watches: Watches,
     /// Whether the world is stopped for the command that runs.
     pub(crate) world: bool,
-    /// Whether EXEC is running.
-    pub(crate) in_exec: bool,
+    /// While EXEC runs: how many commands it has.
+    pub(crate) executing: Option<usize>,
     /// A command of the running transaction wants the connection closed after EXEC's reply.
     pub(crate) close_requested: bool,
     parser: RequestParser,
@@ -150,7 +150,7 @@ impl Session {
             transaction: None,
             watches: Watches::default(),
             world: false,
-            in_exec: false,
+            executing: None,
             close_requested: false,
             parser: RequestParser::new(),
         }
@@ -161,6 +161,8 @@ impl Session {
     pub(crate) fn process(&mut self, worker: &mut Worker, buffer: &mut [u8]) -> (usize, Stop) {
         let mut done = 0;
         loop {
+            // The limits may have been changed from another worker.
+            worker.follow_config();
             let mut batch = std::mem::take(&mut worker.batch);
             let parsed = self.parse(&mut batch, worker, buffer, done);
             let stop = self.execute_batch(&mut batch, worker, buffer, &mut done);
@@ -331,10 +333,15 @@ impl Session {
             other => {
                 match other.map_or_else(|| Err(unknown_command(&args)), |c| c.resolve(&args)) {
                     Ok(command) => self.check_and_run(worker, command, None, args),
-                    Err(text) => {
-                        worker.reply.error_bytes(&text);
-                        self.reject(other)
+                    Err(_) if is_http(args) => {
+                        tracing::warn!(
+                            "A client at {} speaks HTTP, or is made to by a web page that attacks \
+                             this server; it is disconnected.",
+                            self.client.addr
+                        );
+                        Outcome::Disconnect
                     }
+                    Err(text) => self.reject(worker, other, &text),
                 }
             }
         };
@@ -362,10 +369,7 @@ impl Session {
                 Routed::Locked(locked) => {
                     return self.run_locked(worker, command, args, locked);
                 }
-                Routed::Refused(text) => {
-                    worker.reply.error(&text);
-                    return self.refuse_route(command);
-                }
+                Routed::Refused(text) => return self.redirect(worker, command, &text),
             }
         }
         if self.transaction.is_some() && !runs_inside_multi(command) {
@@ -450,6 +454,7 @@ impl Session {
                 Flow::Next
             }
             Outcome::Queued => Flow::Next,
+            Outcome::Disconnect => return Flow::Close,
             Outcome::Postponed(wait) => return Flow::Again(wait),
         };
         if self.reply_mode != ReplyMode::On {
@@ -468,14 +473,12 @@ impl Session {
     #[cold]
     fn guard(&mut self, worker: &mut Worker, command: &'static Command) -> Option<Outcome> {
         if !self.authenticated && !command.flags.contains(CommandFlags::NO_AUTH) {
-            worker.reply.error("NOAUTH Authentication required.");
-            return Some(self.reject(Some(command)));
+            let text = b"NOAUTH Authentication required.";
+            return Some(self.reject(worker, Some(command), text));
         }
         if self.transaction.is_some() && command.flags.contains(CommandFlags::NO_MULTI) {
-            worker
-                .reply
-                .error("ERR Command not allowed inside a transaction");
-            return Some(self.reject(Some(command)));
+            let text = b"ERR Command not allowed inside a transaction";
+            return Some(self.reject(worker, Some(command), text));
         }
         let changes = |command: &Command| {
             command
@@ -496,22 +499,39 @@ impl Session {
         }
     }
 
-    /// A command that cannot run; a transaction that it belongs to will not run either.
+    /// A command that cannot run, for the reason that is the reply. A transaction that it belongs
+    /// to will not run either; if it is EXEC itself, the transaction ends here.
     #[cold]
-    fn reject(&mut self, command: Option<&'static Command>) -> Outcome {
+    fn reject(
+        &mut self,
+        worker: &mut Worker,
+        command: Option<&'static Command>,
+        text: &[u8],
+    ) -> Outcome {
+        if command.is_some_and(is_exec) {
+            self.discard();
+            let mut abort = b"EXECABORT Transaction discarded because of: ".to_vec();
+            abort.extend_from_slice(text.strip_prefix(b"ERR ").unwrap_or(text));
+            worker.reply.error_bytes(&abort);
+        } else {
+            worker.reply.error_bytes(text);
+        }
         if let Some(transaction) = &mut self.transaction {
             transaction.aborted = true;
         }
         Outcome::Rejected(command)
     }
 
-    /// A command whose keys are elsewhere. (Redis 7.0: EXEC itself drops the transaction then.)
+    /// A command whose keys are elsewhere; the reply is the redirect whatever the command is.
     #[cold]
-    fn refuse_route(&mut self, command: &'static Command) -> Outcome {
-        if matches!(command.handler, Handler::Server(ServerCommand::Exec)) {
+    fn redirect(&mut self, worker: &mut Worker, command: &'static Command, text: &str) -> Outcome {
+        worker.reply.error(text);
+        if is_exec(command) {
             self.discard();
+        } else if let Some(transaction) = &mut self.transaction {
+            transaction.aborted = true;
         }
-        self.reject(Some(command))
+        Outcome::Rejected(Some(command))
     }
 
     fn enqueue(
@@ -679,6 +699,11 @@ impl Session {
 
     /// Shows the others, in the middle of a batch, what CLIENT LIST shows of this client.
     pub(crate) fn publish_now(&self, worker: &Worker, command: &str) {
+        let command = if self.executing.is_some() {
+            "exec"
+        } else {
+            command
+        };
         let command = Command::all().find(|known| known.full_name() == command);
         self.publish(worker, command);
     }
@@ -694,14 +719,15 @@ impl Session {
         live.resp
             .store(if self.proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
         let multi = self.transaction.as_ref();
+        let queued = multi.map(|multi| multi.queue.len()).or(self.executing);
         live.multi
-            .store(multi.map_or(-1, |multi| multi.queue.len() as i64), Relaxed);
+            .store(queued.map_or(-1, |queued| queued as i64), Relaxed);
         live.multi_bytes
             .store(multi.map_or(0, |multi| multi.bytes), Relaxed);
         let kept = live.flags.load(Relaxed) & (flag::CLOSE_AFTER_REPLY | flag::BLOCKED);
         let mut flags = kept;
         for (on, bit) in [
-            (multi.is_some(), flag::MULTI),
+            (queued.is_some(), flag::MULTI),
             (self.watches.is_dirty(), flag::DIRTY_CAS),
             (self.readonly, flag::READONLY),
             (self.no_evict, flag::NO_EVICT),
@@ -727,6 +753,8 @@ enum Outcome {
     Rejected(Option<&'static Command>),
     /// It waits for EXEC.
     Queued,
+    /// The client is no client of ours.
+    Disconnect,
     /// It has to wait.
     Postponed(Wait),
 }
@@ -738,6 +766,18 @@ fn runs_inside_multi(command: &Command) -> bool {
         command.handler,
         Handler::Server(Exec | Discard | Multi | Watch | Quit | Reset)
     )
+}
+
+/// Whether this is EXEC.
+pub(crate) fn is_exec(command: &Command) -> bool {
+    matches!(command.handler, Handler::Server(ServerCommand::Exec))
+}
+
+/// Whether this is a line of an HTTP request, which a web page can make a browser send here.
+/// (Redis 7.0 looks for the same two words.)
+fn is_http(args: Args<'_>) -> bool {
+    let name = args.get(0).unwrap_or_default();
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 /// A command as a client would send it.

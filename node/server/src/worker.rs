@@ -147,10 +147,7 @@ impl Worker {
         self.ticks = self.clock.raw();
         self.now_ms = unix_ms();
         self.now_ms_at = self.ticks;
-        let generation = self.server.config_generation.load(Relaxed);
-        if generation != self.config_generation {
-            self.reload_config(generation);
-        }
+        self.follow_config();
         if let Some(cluster) = &self.server.cluster {
             let current = cluster.view();
             if !self
@@ -160,6 +157,15 @@ impl Worker {
             {
                 self.view = Some(Arc::clone(&current));
             }
+        }
+    }
+
+    /// Takes over the configuration if it has changed.
+    #[inline]
+    pub(crate) fn follow_config(&mut self) {
+        let generation = self.server.config_generation.load(Relaxed);
+        if generation != self.config_generation {
+            self.reload_config(generation);
         }
     }
 

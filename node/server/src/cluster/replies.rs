@@ -1,10 +1,11 @@
 //! The replies of CLUSTER that show a [`View`], in the shapes of Redis 7.0.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
-use hexad_gossip::{LinkInfo, NodeFlags, NodeView, PreferredEndpoint, View};
+use hexad_gossip::{LinkInfo, NodeFlags, NodeId, NodeView, PreferredEndpoint, View};
 use hexad_resp::Reply;
-use hexad_slots::{SLOT_COUNT, Slot};
+use hexad_slots::SlotRange;
 
 /// How clients are told to reach a node: the text in MOVED, ASK and CLUSTER SHARDS.
 pub(super) fn endpoint(view: &View, node: &NodeView) -> String {
@@ -18,36 +19,34 @@ pub(super) fn endpoint(view: &View, node: &NodeView) -> String {
 
 /// CLUSTER SLOTS: each run of slots with its primary and the replicas that can serve.
 pub(super) fn slots(view: &View, tls: bool, reply: &mut Reply) {
-    let runs = runs(view);
+    let mut runs: Vec<(SlotRange, &NodeView)> = view
+        .nodes
+        .iter()
+        .flat_map(|node| node.slots.iter().map(move |&range| (range, node)))
+        .collect();
+    runs.sort_unstable_by_key(|(range, _)| range.start());
+    let replicas = replicas_by_primary(view);
     reply.array(runs.len());
-    for (start, end, owner) in runs {
-        let replicas: Vec<_> = view
-            .replicas_of(owner.id)
-            .filter(|node| can_serve_reads(node))
-            .collect();
-        reply.array(3 + replicas.len());
-        reply.integer(start.into());
-        reply.integer(end.into());
+    for (range, owner) in runs {
+        let replicas = replicas.get(&owner.id).into_iter().flatten();
+        let shown = replicas.filter(|node| can_serve_reads(node));
+        reply.array(3 + shown.clone().count());
+        reply.integer(range.start().get().into());
+        reply.integer(range.end().get().into());
         slots_node(view, owner, tls, reply);
-        replicas
-            .into_iter()
-            .for_each(|node| slots_node(view, node, tls, reply));
+        shown.for_each(|node| slots_node(view, node, tls, reply));
     }
 }
 
-/// The runs of slots with one owner, in the order of the slots.
-fn runs(view: &View) -> Vec<(u16, u16, &NodeView)> {
-    let mut runs: Vec<(u16, u16, &NodeView)> = Vec::new();
-    for number in 0..SLOT_COUNT as u16 {
-        let Some(owner) = Slot::new(number).and_then(|slot| view.owner(slot)) else {
-            continue;
-        };
-        match runs.last_mut() {
-            Some((_, end, last)) if *end + 1 == number && last.id == owner.id => *end = number,
-            _ => runs.push((number, number, owner)),
+/// Each primary's replicas: looked up once a reply, since a cluster may have a thousand nodes.
+fn replicas_by_primary(view: &View) -> HashMap<NodeId, Vec<&NodeView>> {
+    let mut replicas: HashMap<NodeId, Vec<&NodeView>> = HashMap::new();
+    for node in &view.nodes {
+        if let Some(primary) = node.primary {
+            replicas.entry(primary).or_default().push(node);
         }
     }
-    runs
+    replicas
 }
 
 /// A replica that has not failed and has data. (Redis 7.0 shows the others only in SHARDS.)
@@ -85,6 +84,7 @@ pub(super) fn shards(view: &View, reply: &mut Reply) {
         .iter()
         .filter(|node| node.flags.contains(NodeFlags::PRIMARY))
         .collect();
+    let replicas = replicas_by_primary(view);
     reply.array(primaries.len());
     for primary in primaries {
         reply.map(2);
@@ -95,11 +95,11 @@ pub(super) fn shards(view: &View, reply: &mut Reply) {
             reply.integer(range.end().get().into());
         }
         reply.bulk(b"nodes");
-        let replicas: Vec<_> = view.replicas_of(primary.id).collect();
+        let replicas = replicas.get(&primary.id).map_or(&[][..], Vec::as_slice);
         reply.array(1 + replicas.len());
         shards_node(view, primary, reply);
         replicas
-            .into_iter()
+            .iter()
             .for_each(|node| shards_node(view, node, reply));
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn run(session: &mut Session, worker: &mut Worker, args: Args<'_>) ->
         return super::error(worker, "ERR This instance has cluster support disabled");
     };
     let facts = NodeFacts(&session.server.keyspace);
-    if session.in_exec {
+    if session.executing.is_some() {
         cluster.command_blocking(&args, &facts, &mut worker.reply);
         return Flow::Next;
     }

@@ -112,14 +112,20 @@ fn move_endpoint(
 pub(super) fn rewrite(session: &Session, worker: &mut Worker) -> Flow {
     let server = session.server;
     let _changing = server.config_change.lock();
-    match server.config.load().rewrite_file() {
+    let config = server.config.load();
+    if config.file().is_none() {
+        return super::error(worker, "ERR The server is running without a config file");
+    }
+    match config.rewrite_file() {
         Ok(()) => {
             tracing::warn!("CONFIG REWRITE executed with success.");
             worker.reply.ok();
         }
         Err(error) => {
             tracing::warn!("CONFIG REWRITE failed: {error}");
-            worker.reply.error(&error.to_string());
+            worker
+                .reply
+                .error(&format!("ERR Rewriting config file: {}", os_text(&error)));
         }
     }
     Flow::Next

@@ -98,7 +98,7 @@ pub(super) fn hello(session: &mut Session, worker: &mut Worker, args: Args<'_>) 
     }
     if !session.authenticated {
         let text = "NOAUTH HELLO must be called with the client already authenticated, otherwise \
-                    the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the \
+                    the HELLO AUTH <user> <pass> option can be used to authenticate the \
                     client and select the RESP protocol version at the same time";
         return super::error(worker, text);
     }

@@ -61,14 +61,13 @@ const HELP: [(&str, &str); 14] = [
 ];
 
 /// Subcommands of Redis 7.0 about what hexad does not have.
-const ABSENT: [&[u8]; 19] = [
+const ABSENT: [&[u8]; 18] = [
     b"aof-flush-sleep",
     b"assert",
     b"client-eviction",
     b"config-rewrite-force-all",
     b"crash-and-recover",
     b"drop-cluster-packet-filter",
-    b"jmap",
     b"listpack",
     b"loadaof",
     b"mallctl",

@@ -73,12 +73,12 @@ pub(super) fn exec(session: &mut Session, worker: &mut Worker) -> Flow {
     if watches.is_dirty() {
         worker.reply.null_array();
     } else {
-        session.in_exec = true;
+        session.executing = Some(transaction.queue.len());
         worker.reply.array(transaction.queue.len());
         for queued in &transaction.queue {
             session.run_queued(worker, queued, locked.as_deref_mut());
         }
-        session.in_exec = false;
+        session.executing = None;
     }
     drop(locked);
     let mut watches = watches;

@@ -497,3 +497,21 @@ fn reset_leaves_a_lone_node() {
     assert_eq!(text.lines().count(), 1, "{text}");
     assert!(text.starts_with(&after) && text.ends_with(" myself,master - 0 0 0 connected\n"));
 }
+
+#[test]
+fn a_replica_is_shown_to_clients_once_it_has_data() {
+    let nodes = shard_and_other();
+    let replica = nodes[2].id();
+    assert!(!nodes[0].run("CLUSTER SLOTS").contains(&replica));
+    assert!(nodes[0].run("CLUSTER SHARDS").contains("$7\r\nloading\r\n"));
+    nodes[2].handle().set_replication_offset(74);
+    wait_for("the others have heard of it", || {
+        nodes[..2].iter().all(|node| {
+            let slots = node.run("CLUSTER SLOTS");
+            slots.contains(&format!("$40\r\n{replica}\r\n*0\r\n"))
+        })
+    });
+    let shards = nodes[1].run("CLUSTER SHARDS");
+    assert!(shards.contains("$7\r\nreplica\r\n$18\r\nreplication-offset\r\n:74\r\n"));
+    assert!(!shards.contains("loading"));
+}
