@@ -169,9 +169,9 @@ impl Entry {
             Kind::Embedded | Kind::EmbeddedRaw => {
                 ValueRef::Str(&self.tail[self.key_start() + self.header.key_len as usize..])
             }
-            // SAFETY: kind Heap says that `heap` is in use; the string is owned by this entry and
-            // changes only through `&mut OwnedEntry`.
             Kind::Heap => {
+                // SAFETY: kind Heap says that `heap` is in use; the string is owned by this entry and
+                // changes only through `&mut OwnedEntry`.
                 ValueRef::Str(unsafe { HeapString::bytes_of_raw(self.header.value.heap) })
             }
         }

@@ -3,7 +3,7 @@
 //! The pieces, from the inside out:
 //!
 //! * [`Entry`]: a key, its value, its expiry and its access clock in one allocation.
-//! * `segment`: up to 4096 pointers to entries, sorted by hash: ordered linear probing.
+//! * `segment`: up to 1792 pointers to entries, sorted by hash: ordered linear probing.
 //! * `table`: a directory of segments that split and merge one at a time; why SCAN's cursor survives
 //!   that is told there.
 //! * [`Db`]: one numbered database: the commands' view of a table.

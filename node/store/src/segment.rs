@@ -107,19 +107,32 @@ impl Segment {
     #[inline]
     pub(crate) fn find(&self, hash: KeyHash, key: &[u8]) -> Option<usize> {
         let tag = hash.tag(self.depth);
-        let mut index = self.home(tag);
-        while let Some(cell) = self.cells().get(index).filter(|cell| !cell.is_empty()) {
-            let found = cell.tag();
-            if found > tag {
-                return None;
-            }
+        let mut index = self.first_from(tag);
+        while let Some(cell) = self.cells().get(index)
+            && !cell.is_empty()
+            && cell.tag() == tag
+        {
             // SAFETY: the cell is not empty, and the reference ends before anything changes.
-            if found == tag && unsafe { cell.entry() }.key() == key {
+            if unsafe { cell.entry() }.key() == key {
                 return Some(index);
             }
             index += 1;
         }
         None
+    }
+
+    /// The first cell from the home of `tag` on that is empty or has this tag or a greater one. This is
+    /// where the walk of every lookup is.
+    #[inline]
+    fn first_from(&self, tag: u32) -> usize {
+        let mut index = self.home(tag);
+        while let Some(cell) = self.cells().get(index)
+            && !cell.is_empty()
+            && cell.tag() < tag
+        {
+            index += 1;
+        }
+        index
     }
 
     /// The entry in cell `index`, if there is one.
@@ -146,18 +159,12 @@ impl Segment {
     #[inline]
     pub(crate) fn prefetch_entry(&self, hash: KeyHash) {
         let tag = hash.tag(self.depth);
-        let cells = self
-            .cells()
-            .iter()
-            .skip(self.home(tag))
-            .take_while(|cell| !cell.is_empty());
-        for cell in cells {
-            if cell.tag() >= tag {
-                if cell.tag() == tag {
-                    prefetch_lines(*cell);
-                }
-                return;
-            }
+        if let Some(&cell) = self.cells().get(self.first_from(tag))
+            && cell.tag() == tag
+        {
+            // The header and key, and what follows in the next line.
+            prefetch(cell.address());
+            prefetch(cell.address().wrapping_byte_add(64));
         }
     }
 
@@ -348,7 +355,11 @@ impl Segment {
     fn for_each_prefetched(&self, mut visit: impl FnMut(Cell)) {
         let mut ahead = self.occupied().skip(PREFETCH_DISTANCE);
         for cell in self.occupied() {
-            ahead.next().into_iter().for_each(prefetch_lines);
+            if let Some(ahead) = ahead.next() {
+                // The header and most keys: one line, or two where the entry stands across.
+                prefetch(ahead.address());
+                prefetch(ahead.address().wrapping_byte_add(40));
+            }
             visit(cell);
         }
     }
@@ -464,13 +475,6 @@ impl Drop for CellUpdate<'_> {
     }
 }
 
-/// Starts to load an entry: its header and key, and what follows in the next line.
-fn prefetch_lines(cell: Cell) {
-    let address = cell.address().cast::<u8>();
-    prefetch(address);
-    prefetch(address.wrapping_add(64));
-}
-
 fn layout(capacity: u32) -> Layout {
     match Layout::array::<Cell>(capacity as usize) {
         Ok(layout) => layout,
@@ -526,7 +530,12 @@ pub(crate) mod tests {
     }
 
     fn entry(id: u64) -> OwnedEntry {
-        OwnedEntry::int(&id.to_le_bytes(), id as i64, (id % 3 == 0).then_some(1)).unwrap()
+        OwnedEntry::int(
+            &id.to_le_bytes(),
+            id as i64,
+            id.is_multiple_of(3).then_some(1),
+        )
+        .unwrap()
     }
 
     /// Inserts into one segment whatever the hashes are, removes every other entry, and looks at all.

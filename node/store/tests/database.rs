@@ -77,7 +77,7 @@ impl Pair {
             _ => 5000,
         };
         let len = self.rng.random_range(0..longest);
-        let first: u8 = self.rng.random_range(b'a'..b'z');
+        let first: u8 = self.rng.random_range(b'a'..=b'z');
         (0..len).map(|at| first.wrapping_add(at as u8)).collect()
     }
 

@@ -406,8 +406,8 @@ impl fmt::Debug for OwnedEntry {
 
 fn kind_of_new(value: &[u8]) -> Kind {
     match value.len() {
-        0..=EMBSTR_MAX_BYTES => Kind::Embedded,
-        ..=EMBEDDED_MAX_BYTES => Kind::EmbeddedRaw,
+        ..=EMBSTR_MAX_BYTES => Kind::Embedded,
+        len if len <= EMBEDDED_MAX_BYTES => Kind::EmbeddedRaw,
         _ => Kind::Heap,
     }
 }
