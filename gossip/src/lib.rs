@@ -3,6 +3,33 @@
 //! Everything here is sans-I/O: time, bytes and seeds are passed in, effects come out as
 //! [`Output`]s. Start at [`Cluster`]; [`frame`] is the wire, [`NodesConf`] the file, [`View`] what
 //! the rest of a server sees.
+//!
+//! # Absent
+//! Elections and manual failovers: their frames are decoded, counted and ignored, so a primary
+//! here casts no vote and a replica here does not stand. Migration of replicas to orphaned
+//! primaries. Module messages, which are skipped. A refused connection does not hasten a
+//! suspicion.
+//!
+//! # Differences from Redis 7.0
+//! On purpose, and such that a stock node in the same cluster notices none of them:
+//!
+//! | here | why |
+//! |---|---|
+//! | an epoch learnt from others is saved before it is shown | a crash must not take it back (invariant 7) |
+//! | `currentEpoch` is raised to any `configEpoch` that is learnt | invariant 8 |
+//! | another node's `configEpoch` never falls, and an UPDATE about this node is ignored | invariant 9 |
+//! | reports of primaries without slots do not count for FAIL | the majority is one of voters (invariant 14) |
+//! | PFAIL and FAIL flags are not taken over with a node learnt by gossip, nor PFAIL from nodes.conf | FAIL needs this node's own suspicion (invariant 14) |
+//! | a frame over a link to another node than its sender is ignored as a whole | the link proves nothing about its sender (invariant 16) |
+//! | a stranger's MEET changes no pong times and learns no nodes | invariant 16 |
+//! | a malformed frame closes its link | nothing behind it can be trusted |
+//! | a node whose address is another's now is looked for in gossip | invariant 24 |
+//! | a migrating slot that is lost is not migrating any more; an importing one follows its source to a new owner | invariant 22 |
+//! | ADDSLOTS is refused on a replica | its slots would never be told to anybody |
+//! | a change of this node's slots, epoch or role is told to all within 100 ms | others need not wait for the heartbeats to get around |
+//! | the node timeout counts from the loss of a connection, and voters are asked for their reports while a node is suspected | a dead process is convicted sooner |
+//! | with a single voter, its suspicion is the verdict | nobody else's report would ever come |
+//! | while the workers make no progress no heartbeat leaves, though the bus could | a wedged node has to be found out |
 
 #![forbid(unsafe_code)]
 

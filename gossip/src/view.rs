@@ -193,7 +193,8 @@ const NOBODY: u16 = u16::MAX;
 const SPECIAL: u16 = 1 << 15;
 
 impl View {
-    /// Who is asked for a slot. One load if it is plainly this node's.
+    /// Where a slot's commands belong. Two loads if it is plainly this node's: the table's place and
+    /// the slot's code.
     #[inline]
     pub fn route(&self, slot: Slot) -> Route<'_> {
         match self.slots.codes[slot.index()] {

@@ -27,13 +27,13 @@ pub enum AdminError {
     SlotUnassigned(Slot),
     /// ADDSLOTS to a replica. (Stricter: Redis 7.0 lets a replica own slots that it never tells
     /// anybody of.)
-    #[error("ERR You can use ADDSLOTS only with masters.")]
+    #[error("ERR Please use ADDSLOTS only with masters.")]
     AddSlotsOnReplica,
     /// FLUSHSLOTS while there are keys.
     #[error("ERR DB must be empty to perform CLUSTER FLUSHSLOTS.")]
     FlushSlotsWithKeys,
     /// SETSLOT on a replica.
-    #[error("ERR You can use SETSLOT only with masters.")]
+    #[error("ERR Please use SETSLOT only with masters.")]
     SetSlotOnReplica,
     /// SETSLOT MIGRATING of another node's slot.
     #[error("ERR I'm not the owner of hash slot {0}")]

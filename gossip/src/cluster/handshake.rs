@@ -5,6 +5,11 @@ use crate::frame::Header;
 use crate::node::{Address, Node, NodeIx};
 use crate::{LinkId, LogLevel, NodeFlags, NodeId};
 
+/// So many handshakes may go on at once: as many as the largest clusters have nodes, so that all
+/// of them may meet one at the same time. Anybody may send a MEET, and each costs a node and a
+/// connection until it times out.
+pub(super) const MAX_HANDSHAKES: usize = 1024;
+
 impl Cluster {
     /// Starts a handshake with whoever is at this address, unless one is going on. `flags`:
     /// HANDSHAKE, and MEET if this node is to ask to be let in.
@@ -14,12 +19,18 @@ impl Cluster {
         let (Some(_), 1..) = (address.ip, address.bus_port) else {
             return;
         };
-        let in_progress = self.nodes.iter().any(|(_, node)| {
-            node.in_handshake()
-                && node.address.ip == address.ip
-                && node.address.bus_port == address.bus_port
-        });
+        let (mut count, mut in_progress) = (0, false);
+        for (_, node) in self.nodes.iter().filter(|(_, node)| node.in_handshake()) {
+            count += 1;
+            in_progress |=
+                node.address.ip == address.ip && node.address.bus_port == address.bus_port;
+        }
         if in_progress {
+            return;
+        }
+        if count >= MAX_HANDSHAKES {
+            let text = format!("Ignoring a MEET: {MAX_HANDSHAKES} handshakes are going on");
+            self.log(LogLevel::Warning, text);
             return;
         }
         let id = NodeId::random(&mut self.rng);

@@ -49,7 +49,9 @@ use picture::PictureCache;
 /// **Output.** After each of them, [`Cluster::poll_output`] is called until it answers `None`, and
 /// its outputs take effect **in order**. An [`Output::Persist`] is durable before anything behind
 /// it is done; the machine puts it in front of whatever depends on it. That is how no frame ever
-/// shows an epoch, a slot or a role that a crash could take back (invariants 2, 5, 7, 10).
+/// shows an epoch, a slot or a role that a crash could take back (invariants 2, 5, 7, 10). The
+/// answer to a command goes to its client, and a [`Cluster::view`] to the workers, only after the
+/// outputs of the call have taken effect.
 ///
 /// **Time.** Then [`Cluster::poll_timeout`] says when [`Input::Tick`] is due. A tick may come
 /// late; one that comes early does nothing.
@@ -63,8 +65,7 @@ use picture::PictureCache;
 /// anything is served, [`Cluster::data_loaded`]. The same seed and the same calls give the same
 /// outputs.
 ///
-/// Differences from Redis 7.0 are listed in `ARCHITECTURE.md`; their marks here are the words
-/// "Redis 7.0".
+/// Differences from Redis 7.0 are listed in the documentation of the crate.
 #[derive(Debug)]
 pub struct Cluster {
     config: Config,

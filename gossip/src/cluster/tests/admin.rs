@@ -51,7 +51,7 @@ fn refusals_have_the_texts_of_redis() {
         ),
         (
             replica(Admin::AddSlots(slots("1"))),
-            "ERR You can use ADDSLOTS only with masters.",
+            "ERR Please use ADDSLOTS only with masters.",
         ),
         (
             primary(Admin::FlushSlots {
@@ -94,7 +94,7 @@ fn refusals_have_the_texts_of_redis() {
         ),
         (
             replica(set_slot(1, SetSlot::Stable, 0)),
-            "ERR You can use SETSLOT only with masters.",
+            "ERR Please use SETSLOT only with masters.",
         ),
         (primary(Admin::Forget(x)), &format!("ERR Unknown node {x}")),
         (

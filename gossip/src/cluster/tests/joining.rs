@@ -33,6 +33,17 @@ fn two_strangers_meet() {
 }
 
 #[test]
+fn two_may_meet_each_other_at_once() {
+    let mut net = Net::strangers(2);
+    net.meet(0, 1);
+    net.meet(1, 0);
+    net.run(1000);
+    net.assert_agreement();
+    assert_eq!((net.view(0).nodes.len(), net.view(1).nodes.len()), (2, 2));
+    assert!(net.seen(0, 1).connected && net.seen(1, 0).connected);
+}
+
+#[test]
 fn gossip_introduces_everybody_to_everybody() {
     let mut net = Net::strangers(8);
     net.join_all();

@@ -98,6 +98,19 @@ fn a_strangers_meet_starts_a_handshake_and_no_more() {
 }
 
 #[test]
+fn handshakes_are_limited() {
+    let mut lone = Lone::new();
+    let link = lone.accept();
+    let mut meet = heartbeat(header(FrameType::Meet, 'x'), vec![]);
+    for port in 1..=super::handshake::MAX_HANDSHAKES as u16 + 9 {
+        meet.header.bus_port = port;
+        lone.frame_on(link, &meet);
+    }
+    let view = lone.cluster.view();
+    assert_eq!(view.nodes.len(), 3 + super::handshake::MAX_HANDSHAKES);
+}
+
+#[test]
 fn a_frame_of_ones_own_changes_nothing() {
     let mut lone = Lone::new();
     let before = lone.cluster.nodes_conf();
