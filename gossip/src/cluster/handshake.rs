@@ -30,7 +30,7 @@ impl Cluster {
         }
         if count >= MAX_HANDSHAKES {
             let text = format!("Ignoring a MEET: {MAX_HANDSHAKES} handshakes are going on");
-            self.log(LogLevel::Warning, text);
+            self.log(LogLevel::Debug, text);
             return;
         }
         let id = NodeId::random(&mut self.rng);
