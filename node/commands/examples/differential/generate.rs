@@ -9,6 +9,9 @@ use crate::Call;
 /// Few keys, so that commands meet each other's work.
 const KEYS: usize = 24;
 
+/// Durations below this, in milliseconds, might end while a command travels to one side only.
+const SOON: i64 = 10_000_000;
+
 /// How a word of a command is made.
 #[derive(Clone, Copy)]
 enum Word {
@@ -175,7 +178,10 @@ impl Generator {
         for &word in *words {
             self.push(&mut call, word, words);
         }
-        self.spoil(&mut call);
+        // DEBUG is the server's, which is not there.
+        if *name != "DEBUG" {
+            self.spoil(&mut call);
+        }
         call
     }
 
@@ -244,18 +250,15 @@ impl Generator {
             return;
         }
         let at = self.rng.random_range(1..=call.len());
+        let word = match self.value() {
+            // It might become a time to live.
+            value if is_soon(&value) => b"soon".to_vec(),
+            value => value,
+        };
         match self.rng.random_range(0..3) {
             0 if at < call.len() => drop(call.remove(at)),
-            1 => {
-                let value = self.value();
-                call.insert(at, value);
-            }
-            _ => {
-                let value = self.value();
-                if let Some(word) = call.get_mut(at) {
-                    *word = value;
-                }
-            }
+            1 if at < call.len() => call[at] = word,
+            _ => call.insert(at, word),
         }
     }
 
@@ -387,7 +390,12 @@ impl Generator {
     /// equal ones, which the milliseconds between the two sides would tell apart, hardly meet.
     fn time(&mut self, scale: i64) -> String {
         match self.rng.random_range(0..12) {
-            0 => self.integer(),
+            0 => match self.integer() {
+                text if is_soon(text.as_bytes()) => {
+                    self.rng.random_range(SOON..SOON * 1000).to_string()
+                }
+                text => text,
+            },
             1 => self.rng.random_range(-100_000..=0).to_string(),
             2 => (i64::MAX / (1000 / scale) - self.rng.random_range(0..3)).to_string(),
             3 => (i64::MIN / (1000 / scale) + self.rng.random_range(0..3)).to_string(),
@@ -437,6 +445,13 @@ impl Generator {
         ];
         databases.choose(&mut self.rng).copied().unwrap_or("0")
     }
+}
+
+fn is_soon(text: &[u8]) -> bool {
+    let number = std::str::from_utf8(text)
+        .ok()
+        .and_then(|text| text.parse::<i64>().ok());
+    number.is_some_and(|number| (1..SOON).contains(&number))
 }
 
 fn key(number: usize) -> Vec<u8> {

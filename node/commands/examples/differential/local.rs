@@ -70,6 +70,16 @@ impl Local {
         };
     }
 
+    /// The counters, by their names in INFO.
+    pub(crate) fn statistics(&self) -> [(&'static str, u64); 4] {
+        [
+            ("keyspace_hits", self.effects.hits),
+            ("keyspace_misses", self.effects.misses),
+            ("expired_keys", self.effects.expired),
+            ("rdb_changes_since_last_save", self.effects.dirty),
+        ]
+    }
+
     /// Runs one command and returns its reply.
     pub(crate) fn run(&mut self, call: &[Vec<u8>]) -> Vec<u8> {
         let (buffer, ranges) = flatten(call);
@@ -105,8 +115,19 @@ impl Local {
                 reply.ok();
             }
             (b"debug", b"digest") => debug_digest(&mut self.keyspace_ctx(reply), args),
-            (b"debug", b"digest-value") => debug_digest_value(&mut self.ctx(reply), args),
+            (b"debug", b"digest-value") => self.digest_values(args, reply),
             _ => reply.error("ERR unexpected in this comparison"),
+        }
+    }
+
+    /// The handler is for one key: a server's keys are in many partitions.
+    fn digest_values(&mut self, args: &Args<'_>, reply: &mut Reply) {
+        let keys = args.slice(2);
+        reply.array(keys.len());
+        for key in keys.ranges() {
+            let ranges = [args.ranges()[0], args.ranges()[1], *key];
+            let one = Args::new(args.buffer(), &ranges);
+            debug_digest_value(&mut self.ctx(reply), &one);
         }
     }
 

@@ -29,8 +29,10 @@ use reference::Reference;
 
 /// Commands that are sent together.
 const BATCH: usize = 200;
-/// Commands shown before a difference.
-const HISTORY: usize = 12;
+/// Earlier commands that are searched for the keys of the one that differs.
+const HISTORY: usize = 1000;
+/// How many of them are shown.
+const SHOWN: usize = 12;
 
 type Failure = Box<dyn Error>;
 
@@ -102,7 +104,25 @@ impl Session {
             self.both(call(["DBSIZE"]))?;
         }
         self.both(call(["SELECT", &self.generator.db().to_string()]))?;
-        self.both(call(["DEBUG", "DIGEST"]))
+        self.both(call(["DEBUG", "DIGEST"]))?;
+        self.statistics()
+    }
+
+    /// The counters of both sides must be the same too.
+    fn statistics(&mut self) -> Result<(), Failure> {
+        let mut info = self.reference.call(&call(["INFO", "stats"]))?;
+        info.extend(self.reference.call(&call(["INFO", "persistence"]))?);
+        let info = String::from_utf8(info)?;
+        for (name, actual) in self.local.statistics() {
+            let prefix = format!("{name}:");
+            let line = info.lines().find_map(|line| line.strip_prefix(&prefix));
+            let expected: u64 = line.ok_or("a field is missing in INFO")?.parse()?;
+            // A SET that overwrites an expired key does not look at it here, so it does not count.
+            if expected != actual && (name != "expired_keys" || expected < actual) {
+                return Err(format!("{name} is {expected} there and {actual} here").into());
+            }
+        }
+        Ok(())
     }
 
     fn both(&mut self, call: Call) -> Result<(), Failure> {
@@ -122,15 +142,27 @@ impl Session {
         if equal {
             return Ok(());
         }
-        for call in &self.history {
-            println!("  {}", show(call));
-        }
+        self.show_history();
         println!(
             "expected {}\nactual   {}",
             expected.escape_ascii(),
             actual.escape_ascii()
         );
         Err(format!("difference after {} commands", self.done).into())
+    }
+
+    /// Prints the last commands that have a word in common with the last one.
+    fn show_history(&self) {
+        let Some(last) = self.history.last() else {
+            return;
+        };
+        let related = |call: &&Call| {
+            last[1..].is_empty() || last[1..].iter().any(|word| call[1..].contains(word))
+        };
+        let related: Vec<_> = self.history.iter().filter(related).collect();
+        for call in &related[related.len().saturating_sub(SHOWN)..] {
+            println!("  {}", show(call));
+        }
     }
 
     fn switch_protocol(&mut self) -> Result<(), Failure> {
@@ -169,7 +201,13 @@ impl Session {
         if expected == actual {
             return Ok(());
         }
-        Err(format!("SCAN {}: {expected:?} and {actual:?}", show(&options)).into())
+        Err(format!(
+            "SCAN {}: {} and {}",
+            show(&options),
+            show(&expected),
+            show(&actual)
+        )
+        .into())
     }
 
     /// A random key must be one that is there. Expired keys are deleted first: the two sides would
@@ -188,9 +226,9 @@ impl Session {
                 Err("RANDOMKEY found nothing".into())
             };
         };
-        let found = self
-            .reference
-            .call(&vec![b"EXISTS".to_vec(), key.to_vec()])?;
+        let exists = vec![b"EXISTS".to_vec(), key.to_vec()];
+        let found = self.reference.call(&exists)?;
+        self.compare(exists, &found)?;
         if found == b":1\r\n" {
             Ok(())
         } else {
@@ -239,7 +277,7 @@ fn scan_call(cursor: &[u8], options: &[Vec<u8>]) -> Call {
 
 fn show(call: &[Vec<u8>]) -> String {
     let quoted = call.iter().map(|word| {
-        let shown = &word[..word.len().min(200)];
+        let shown = &word[..word.len().min(100)];
         format!("\"{}\"", shown.escape_ascii())
     });
     quoted.collect::<Vec<_>>().join(" ")

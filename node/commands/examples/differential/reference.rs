@@ -63,17 +63,16 @@ impl Reference {
                 return Err("the reference server closed the connection".into());
             }
             pending -= 1;
-            let number = std::str::from_utf8(&reply[start + 1..])?
-                .trim_end()
-                .parse::<i64>();
+            let text = std::str::from_utf8(&reply[start + 1..]).ok();
+            let number = text.and_then(|text| text.trim_end().parse::<i64>().ok());
             match (reply[start], number) {
-                (b'$', Ok(len @ 0..)) => {
+                (b'$' | b'=', Some(len @ 0..)) => {
                     let body = reply.len();
                     reply.resize(body + len as usize + 2, 0);
                     self.input.read_exact(&mut reply[body..])?;
                 }
-                (b'*', Ok(len @ 0..)) => pending += len as usize,
-                (b'%', Ok(len @ 0..)) => pending += 2 * len as usize,
+                (b'*', Some(len @ 0..)) => pending += len as usize,
+                (b'%', Some(len @ 0..)) => pending += 2 * len as usize,
                 _ => {}
             }
         }

@@ -107,17 +107,13 @@ pub fn debug_digest(ctx: &mut KeyspaceCtx<'_>, _args: &Args<'_>) {
     ctx.reply.simple(&total.to_hex());
 }
 
-/// `DEBUG DIGEST-VALUE [key ...]`: the digest of each key's type, value and expiry, all zeros if it
-/// is missing.
+/// One element of `DEBUG DIGEST-VALUE [key ...]`: the digest of the type, value and expiry of the
+/// key that is argument 2, all zeros if it is missing.
 pub fn debug_digest_value(ctx: &mut Ctx<'_>, args: &Args<'_>) {
-    let names = args.slice(2);
-    ctx.reply.array(names.len());
-    for name in names {
-        let key = ctx.key(name);
-        let entry = ctx.partition.db(ctx.db).get(key.bytes, key.hash);
-        let digest = entry.map_or(Digest::ZERO, |entry| Digest::ZERO.with_value(entry));
-        ctx.reply.simple(&digest.to_hex());
-    }
+    let key = ctx.first_key(&args[2]);
+    let entry = ctx.partition.db(ctx.db).get(key.bytes, key.hash);
+    let digest = entry.map_or(Digest::ZERO, |entry| Digest::ZERO.with_value(entry));
+    ctx.reply.simple(&digest.to_hex());
 }
 
 /// The digest that Redis 7.0's DEBUG DIGEST builds out of SHA-1: `xor` is for what has no order

@@ -103,9 +103,20 @@ impl Guard {
     }
 }
 
+/// Quotes the option as C does, up to its first zero byte, and without line ends behind it.
 fn unsupported(option: &[u8]) -> ErrorText {
     let quoted = option.split(|&byte| byte == 0).next().unwrap_or_default();
-    [b"ERR Unsupported option ", quoted].concat().into()
+    let line_ends = quoted
+        .iter()
+        .rev()
+        .take_while(|&&byte| matches!(byte, b'\r' | b'\n'))
+        .count();
+    [
+        b"ERR Unsupported option ",
+        &quoted[..quoted.len() - line_ends],
+    ]
+    .concat()
+    .into()
 }
 
 /// `PERSIST key`

@@ -116,12 +116,14 @@ impl<'a> Options<'a> {
         Ok(options)
     }
 
-    fn wants(&self, entry: &Entry) -> bool {
+    fn matches(&self, key: &[u8]) -> bool {
         self.pattern
-            .is_none_or(|pattern| glob::matches(pattern, entry.key()))
-            && self
-                .type_name
-                .is_none_or(|name| name.eq_ignore_ascii_case(type_name(entry).as_bytes()))
+            .is_none_or(|pattern| glob::matches(pattern, key))
+    }
+
+    fn has_type(&self, entry: &Entry) -> bool {
+        self.type_name
+            .is_none_or(|name| name.eq_ignore_ascii_case(type_name(entry).as_bytes()))
     }
 }
 
@@ -200,20 +202,27 @@ impl Walk<'_, '_> {
         partition: &mut Partition,
         position: u64,
     ) -> u64 {
-        let mut expired = Vec::new();
+        let (mut expired, mut live) = (Vec::new(), 0);
         let (mut visited, now_ms) = (0, ctx.now_ms);
         let next = partition.db(ctx.db).scan(position, self.budget, |entry| {
             visited += 1;
-            if !self.options.wants(entry) {
+            if !self.options.matches(entry.key()) {
                 return;
             }
             if entry.is_expired(now_ms) {
-                expired.push(entry.key().to_vec());
-            } else {
+                return expired.push(entry.key().to_vec());
+            }
+            live += 1;
+            if self.options.has_type(entry) {
                 self.keys.bulk(entry.key());
                 self.found += 1;
             }
         });
+        if self.options.type_name.is_some() {
+            // Redis 7.0 looks keys up to learn their type, which counts.
+            ctx.effects.hits += live;
+            ctx.effects.misses += expired.len() as u64;
+        }
         self.budget = self.budget.saturating_sub(visited);
         for key in expired {
             ctx.delete_expired(partition, &key);
