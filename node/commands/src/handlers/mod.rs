@@ -13,6 +13,8 @@ mod errors;
 mod expire;
 mod float80;
 mod generic;
+#[cfg(test)]
+mod harness;
 mod keyspace;
 mod lcs;
 mod lifetime;
@@ -20,6 +22,8 @@ mod object;
 mod ranges;
 mod scan;
 mod strings;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use counters::{decr, decrby, incr, incrby, incrbyfloat};
