@@ -240,9 +240,15 @@ impl<H: Host> Driver<H> {
         let now = self.clock.now();
         match request {
             Request::Ask { ask, proto, answer } => answer(self.answer(*ask, proto)?),
-            Request::Configure { gossip, driver } => {
+            Request::Configure {
+                gossip,
+                driver,
+                done,
+            } => {
                 self.settings = driver;
                 self.cluster.set_config(now, *gossip);
+                self.drain()?;
+                let _ = done.send(());
             }
             Request::ResetStats => {
                 self.queue_limit_exceeded = 0;

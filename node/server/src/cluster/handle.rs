@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use arc_swap::{ArcSwap, Guard};
@@ -50,10 +51,11 @@ pub(super) enum Request {
         proto: Proto,
         answer: Box<dyn FnOnce(Vec<u8>) + Send>,
     },
-    /// Go on with another configuration.
+    /// Go on with another configuration, and say when it is in effect.
     Configure {
         gossip: Box<GossipConfig>,
         driver: DriverSettings,
+        done: SyncSender<()>,
     },
     /// Forget the counters of the bus.
     ResetStats,
@@ -108,7 +110,7 @@ impl ClusterHandle {
     pub fn command_blocking(&self, args: &Args<'_>, facts: &dyn Facts, reply: &mut Reply) {
         let view = self.shared.view.load();
         if let Outcome::Ask(ask) = command::execute(args, &view, facts, reply) {
-            let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+            let (sender, receiver) = sync_channel(1);
             self.send(*ask, reply.proto(), move |answer| {
                 // It fails only when the asking thread is gone, and then nobody waits.
                 let _ = sender.send(answer);
@@ -135,12 +137,17 @@ impl ClusterHandle {
         });
     }
 
-    /// Tells the cluster thread of a changed configuration (CONFIG SET).
+    /// Tells the cluster thread of a changed configuration (CONFIG SET), and waits until the view
+    /// shows it, so that a client finds it in effect once it has its reply.
     pub fn config_changed(&self, config: &Config) {
+        let (done, taken_over) = sync_channel(1);
         self.request(Request::Configure {
             gossip: Box::new(gossip_config(config)),
             driver: DriverSettings::new(config),
+            done,
         });
+        // It fails when the thread has ended, and then no view changes any more.
+        let _ = taken_over.recv();
     }
 
     /// Forgets the counters that CLUSTER INFO shows (CONFIG RESETSTAT).

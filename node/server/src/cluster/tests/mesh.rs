@@ -222,6 +222,7 @@ fn a_changed_configuration_reaches_the_others() {
     let nodes = cluster_of_three();
     let config = nodes[0].config_with("cluster-announce-hostname one.example");
     nodes[0].handle().config_changed(&config);
+    assert!(nodes[0].text("CLUSTER NODES").contains(",one.example "));
     wait_for("the others know the name", || {
         nodes[1..]
             .iter()
