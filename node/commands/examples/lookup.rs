@@ -1,5 +1,6 @@
 //! How long a command's lookup takes: `cargo run --release -p hexad-commands --example lookup`.
 
+#![allow(clippy::disallowed_methods, reason = "an example measures time")]
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::hint::black_box;

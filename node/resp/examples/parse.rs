@@ -1,5 +1,6 @@
 //! How long the parser takes for the requests that matter: `cargo run --release --example parse`.
 
+#![allow(clippy::disallowed_methods, reason = "an example measures time")]
 #![allow(clippy::print_stdout, reason = "its output is its purpose")]
 
 use std::hint::black_box;

@@ -1,5 +1,10 @@
 //! A database against a naive model: random sequences of all string operations.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test of what may cross threads"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

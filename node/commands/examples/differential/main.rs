@@ -9,6 +9,10 @@
 //! reply that depends on the table's order, the clock or chance is compared by what must hold for
 //! it; the state of both sides is compared by DEBUG DIGEST after each batch.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an example that talks to a real server"
+)]
 #![allow(clippy::print_stdout, reason = "a program with a report")]
 
 mod compare;
