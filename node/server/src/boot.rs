@@ -249,7 +249,7 @@ async fn housekeeping(server: &'static Server) {
             server.sum(|stats| stats.output_bytes.get()),
         );
         ticks += 1;
-        if ticks % 10 == 0 {
+        if ticks.is_multiple_of(10) {
             server.samples.note_memory(memory::allocated());
             close_idle_clients(server);
         }

@@ -62,7 +62,7 @@ impl ExpireCycle {
                 self.advance(server.keyspace.len(), databases);
             }
             steps += 1;
-            if steps % 16 == 0 && start.elapsed().as_micros() as u64 > budget_micros {
+            if steps.is_multiple_of(16) && start.elapsed().as_micros() as u64 > budget_micros {
                 worker.stats.expire_time_cap.add(1);
                 break;
             }

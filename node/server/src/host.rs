@@ -18,6 +18,14 @@ impl Host for ClusterHost {
         let work = move || {
             for slot in slots.iter() {
                 let mut partition = server.keyspace.lock(slot.index());
+                // It may be this node's again, with new keys in it.
+                if server
+                    .cluster
+                    .as_ref()
+                    .is_some_and(|cluster| cluster.owns(slot))
+                {
+                    continue;
+                }
                 let lost = partition.flush(0);
                 drop(partition);
                 server.keyspace.free_later(lost);

@@ -267,7 +267,12 @@ fn memory_section(text: &mut Text, server: &Server) {
         "mem_clients_slaves",
     ]);
     text.field("mem_clients_normal", usage.clients);
-    text.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
+    let links = server
+        .cluster
+        .as_ref()
+        .map_or(0, |cluster| cluster.link_memory_bytes());
+    text.field("mem_cluster_links", links);
+    text.field("mem_aof_buffer", 0);
     text.field("mem_allocator", "jemalloc-5.3.0");
     text.zeros(&[
         "active_defrag_running",

@@ -208,6 +208,9 @@ impl Server {
         self.received_connections.set(0);
         self.rejected_connections.set(0);
         self.samples.reset();
+        if let Some(cluster) = &self.cluster {
+            cluster.reset_stats();
+        }
     }
 
     /// DEBUG CHANGE-REPL-ID.

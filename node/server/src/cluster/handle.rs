@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use arc_swap::{ArcSwap, Guard};
 use hexad_gossip::{Config as GossipConfig, NodeFlags, View};
 use hexad_resp::{Args, Proto, Reply};
+use hexad_slots::Slot;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -163,6 +164,13 @@ impl ClusterHandle {
     /// Whether this node is a replica.
     pub fn is_replica(&self) -> bool {
         self.view().myself().flags.contains(NodeFlags::REPLICA)
+    }
+
+    /// Whether a slot is this node's now.
+    pub fn owns(&self, slot: Slot) -> bool {
+        self.view()
+            .owner(slot)
+            .is_some_and(|owner| owner.flags.contains(NodeFlags::MYSELF))
     }
 
     /// INFO's `cluster_connections`: open links of the bus.

@@ -182,7 +182,7 @@ macro_rules! directives {
 directives! {
     // Network.
     Bind "bind", Kind::Bind, Value::List(Cow::Borrowed(&[Cow::Borrowed(b"*"), Cow::Borrowed(b"-::*")])), MULTI_ARG, Live;
-    BindSourceAddr "bind-source-addr", TEXT, s(""), NONE, NotYet;
+    BindSourceAddr "bind-source-addr", TEXT, s(""), NONE, Live;
     Port "port", PORT, n(6379), NONE, Live;
     TcpBacklog "tcp-backlog", int(0, I32), n(511), IMMUTABLE, AtStart;
     Unixsocket "unixsocket", TEXT, s(""), IMMUTABLE, AtStart;

@@ -24,7 +24,7 @@ pub(super) fn get(session: &Session, worker: &mut Worker, args: Args<'_>) -> Flo
 
 /// CONFIG SET name value …: all of them or none.
 pub(super) fn set(session: &Session, worker: &mut Worker, args: Args<'_>) -> Flow {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         let text = "ERR wrong number of arguments for 'config|set' command";
         return super::error(worker, text);
     }
