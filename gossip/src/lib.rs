@@ -23,7 +23,9 @@
 //! | a frame over a link to another node than its sender is ignored as a whole | the link proves nothing about its sender (invariant 16) |
 //! | a stranger's MEET changes no pong times and learns no nodes | invariant 16 |
 //! | a malformed frame closes its link | nothing behind it can be trusted |
-//! | a node whose address is another's now is looked for in gossip | invariant 24 |
+//! | an address at which another node answers is kept, tried again each node timeout, and meanwhile looked for in gossip; the other node, if known, has moved there | invariant 24 |
+//! | a handshake that failed on the other side only is begun again | else the other side takes this node for a stranger for ever |
+//! | a slot that its owner does not claim for 2 × node timeout has no owner | DELSLOTS that did not reach all must not leave views apart (invariant 19) |
 //! | a migrating slot that is lost is not migrating any more; an importing one follows its source to a new owner | invariant 22 |
 //! | ADDSLOTS is refused on a replica | its slots would never be told to anybody |
 //! | a change of this node's slots, epoch or role is told to all within 100 ms | others need not wait for the heartbeats to get around |

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
+use hexad_slots::SlotBitmap;
+
 use crate::{LinkId, Millis, NodeFlags, NodeId};
 
 /// A node's place in [`Nodes`]: it stays when the node's id changes, and is never given again.
@@ -47,6 +49,13 @@ pub(crate) struct Node {
     /// Which nodes reported it as failing, and when they last did.
     pub(crate) reports: BTreeMap<NodeIx, Millis>,
     pub(crate) extensions: ExtensionSupport,
+    /// When it was last asked by MEET to take up the acquaintance, or the handshake with it was
+    /// completed. `None` once it has opened a link of its own: then it knows this node.
+    pub(crate) acquaintance_asked: Option<Millis>,
+    /// When a link to it was last opened; 0 for never.
+    pub(crate) connect_tried: Millis,
+    /// Slots that it owns here and does not claim any more, and since when it does not.
+    pub(crate) unclaimed: Option<(Millis, Box<SlotBitmap>)>,
     /// Whether the last attempt to reach it failed; so that only the first failure is logged.
     pub(crate) unreachable: bool,
 }
@@ -109,6 +118,9 @@ impl Node {
             inbound: None,
             reports: BTreeMap::new(),
             extensions: ExtensionSupport::Introduce,
+            acquaintance_asked: None,
+            connect_tried: 0,
+            unclaimed: None,
             unreachable: false,
         }
     }
@@ -123,6 +135,15 @@ impl Node {
 
     pub(crate) fn is_replica(&self) -> bool {
         self.is(NodeFlags::REPLICA)
+    }
+
+    /// Its address, unless another node was found there.
+    pub(crate) fn shown_address(&self) -> Address {
+        if self.is(NodeFlags::NOADDR) {
+            Address::default()
+        } else {
+            self.address
+        }
     }
 
     pub(crate) fn in_handshake(&self) -> bool {

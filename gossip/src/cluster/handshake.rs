@@ -2,7 +2,7 @@
 
 use super::Cluster;
 use crate::frame::Header;
-use crate::node::{Address, Node, NodeIx};
+use crate::node::{Address, ME, Node, NodeIx};
 use crate::{LinkId, LogLevel, NodeFlags, NodeId};
 
 /// So many handshakes may go on at once: as many as the largest clusters have nodes, so that all
@@ -42,7 +42,7 @@ impl Cluster {
     /// node at its other end is a new node of the cluster, which it then is.
     pub(super) fn complete_handshake(&mut self, at: NodeIx, link: LinkId, header: &Header) -> bool {
         if let Some(known) = self.nodes.find(&header.sender) {
-            if known != at && known != crate::node::ME && !self.nodes[known].in_handshake() {
+            if known != at && known != ME && !self.nodes[known].in_handshake() {
                 let text = format!(
                     "Handshake: we already know node {}, updating the address if needed.",
                     header.sender
@@ -64,13 +64,17 @@ impl Cluster {
             NodeFlags::PRIMARY
         };
         self.nodes[at].flags = role;
+        self.nodes[at].acquaintance_asked = Some(self.now);
         self.changes.slots = true;
         self.changed();
         true
     }
 
     /// Another node than expected has answered at an address: the node that was there has moved
-    /// or is gone. Its address is forgotten until it is heard of again.
+    /// or is gone. It counts as one without address until it is heard of again.
+    ///
+    /// Redis 7.0 forgets the address. Here it is tried again now and then, as addresses may be
+    /// swapped back; and if a node of this cluster has answered, that node has moved here.
     pub(super) fn on_wrong_node(&mut self, at: NodeIx, link: LinkId, header: &Header) {
         let node = &mut self.nodes[at];
         let text = format!(
@@ -80,10 +84,26 @@ impl Cluster {
             self.now.saturating_sub(node.created),
             node.flags.to_words(),
         );
-        node.flags.insert(NodeFlags::NOADDR);
-        node.address = Address::default();
+        if !node.is(NodeFlags::NOADDR) {
+            node.flags.insert(NodeFlags::NOADDR);
+            self.changed();
+        }
         self.log(LogLevel::Debug, text);
+        let moved = self
+            .nodes
+            .find_known(&header.sender)
+            .filter(|&moved| moved != ME);
+        if let Some(moved) = moved {
+            self.update_address(moved, link, header);
+        }
         self.close_link(link);
-        self.changed();
+    }
+
+    /// The expected node has answered at an address: it is there, if that was in doubt.
+    pub(super) fn confirm_address(&mut self, at: NodeIx) {
+        if self.nodes[at].is(NodeFlags::NOADDR) {
+            self.nodes[at].flags.remove(NodeFlags::NOADDR);
+            self.changed();
+        }
     }
 }

@@ -159,9 +159,6 @@ impl Cluster {
     /// live, and only the connection be dead.
     fn keep_link(&mut self, at: NodeIx) {
         let node = &self.nodes[at];
-        if node.is(NodeFlags::NOADDR) {
-            return;
-        }
         let silence = self.config.node_timeout_ms / 2;
         if let Some(id) = node.link {
             let created = self.links.get(id).map_or(self.now, |link| link.created);
@@ -174,6 +171,12 @@ impl Cluster {
             }
             self.close_link(id);
         }
+        let node = &mut self.nodes[at];
+        let since_tried = self.now.saturating_sub(node.connect_tried);
+        if node.is(NodeFlags::NOADDR) && since_tried < self.config.node_timeout_ms {
+            return;
+        }
+        node.connect_tried = self.now;
         let Some(addr) = socket_addr(self.nodes[at].address.ip, self.nodes[at].address.bus_port)
         else {
             return;
@@ -218,6 +221,8 @@ impl Cluster {
         if at == ME || node.is(unwatched) {
             return;
         }
+        self.ask_acquaintance(at);
+        let node = &self.nodes[at];
         if node.ping_sent == 0 {
             if self.now.saturating_sub(node.pong_received) <= self.config.node_timeout_ms / 2 {
                 return;
@@ -233,6 +238,25 @@ impl Cluster {
         if silent_ms > self.config.node_timeout_ms {
             self.suspect(at);
         }
+    }
+
+    /// Sends another MEET to a node that has completed a handshake and not opened a link of its own
+    /// since: its side of the handshake has failed, so it takes this node for a stranger. In Redis
+    /// 7.0 that lasts until an administrator sees it.
+    ///
+    /// Not once it has opened a link: then it knew this node, and if it does not any more, it was
+    /// told to forget it.
+    fn ask_acquaintance(&mut self, at: NodeIx) {
+        let timeout = self.config.node_timeout_ms.max(MIN_HANDSHAKE_TIMEOUT_MS);
+        let node = &self.nodes[at];
+        let due = node
+            .acquaintance_asked
+            .is_some_and(|asked| self.now - asked > timeout);
+        let Some(link) = node.link.filter(|&link| due && self.is_up(link)) else {
+            return;
+        };
+        self.nodes[at].acquaintance_asked = Some(self.now);
+        self.send_heartbeat(FrameType::Meet, link, Some(at));
     }
 
     /// While this node suspects somebody, asks the voters what they think: each PONG brings the

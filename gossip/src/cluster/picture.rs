@@ -107,17 +107,18 @@ impl Cluster {
 
     fn picture_node(&self, at: NodeIx, node: &Node, slots: &SlotPicture) -> NodeView {
         let head = node.primary.map_or(node, |primary| &self.nodes[primary]);
+        let address = node.shown_address();
         let (port, tls_port) = if self.config.tls_cluster {
-            (node.address.plain_port, node.address.port)
+            (address.plain_port, address.port)
         } else {
-            (node.address.port, 0)
+            (address.port, 0)
         };
         NodeView {
             id: node.id,
-            ip: node.address.ip,
+            ip: address.ip,
             port,
             tls_port,
-            bus_port: node.address.bus_port,
+            bus_port: address.bus_port,
             hostname: Arc::clone(&node.hostname),
             human_name: Arc::clone(&node.human_name),
             flags: node.flags,

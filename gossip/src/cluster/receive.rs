@@ -129,6 +129,7 @@ impl Cluster {
             self.on_wrong_node(expected, id, header);
             return Sender::Refused;
         }
+        self.confirm_address(expected);
         Sender::Known(expected)
     }
 
@@ -137,18 +138,27 @@ impl Cluster {
         let node = &mut self.nodes[at];
         node.data_received = self.now;
         node.repl_offset = header.repl_offset;
-        if self.links.get(id).is_some_and(|link| link.inbound) {
-            let previous = self.nodes[at].inbound.replace(id);
-            if let Some(link) = self.links.get_mut(id) {
-                link.node = Some(at);
-            }
-            // The node has opened a new link, so it has given up the one before.
-            previous
-                .filter(|&previous| previous != id)
-                .into_iter()
-                .for_each(|id| self.close_link(id));
-        }
+        self.note_inbound(at, id);
         self.see_epochs(at, header.current_epoch, header.config_epoch);
+    }
+
+    /// An inbound link belongs to who speaks over it.
+    fn note_inbound(&mut self, at: NodeIx, id: LinkId) {
+        let Some(link) = self.links.get_mut(id).filter(|link| link.inbound) else {
+            return;
+        };
+        let speaker = link.node.replace(at);
+        self.nodes[at].acquaintance_asked = None;
+        if speaker == Some(at) {
+            return;
+        }
+        if let Some(speaker) = speaker {
+            self.nodes[speaker].inbound = None;
+        }
+        // The node has opened a new link, so it has given up the one before.
+        if let Some(previous) = self.nodes[at].inbound.replace(id) {
+            self.close_link(previous);
+        }
     }
 
     /// Answers a PING or MEET, whoever has sent it, and hears a stranger's MEET.

@@ -357,6 +357,67 @@ fn another_node_at_a_known_address_is_not_taken_for_it() {
 }
 
 #[test]
+fn a_known_node_that_answers_in_place_of_another_has_moved_there() {
+    let mut lone = Lone::new();
+    lone.frame(&heartbeat(header(FrameType::Pong, 'c'), vec![]));
+    assert_eq!(lone.seen('c').ip, Some(ip(1)));
+    assert_eq!(lone.seen('b').flags.to_words(), "master,noaddr");
+    // Both are tried there: c at once, and b after a node timeout, for it may be back.
+    let to_there = |outputs: Vec<Output>| {
+        words(&outputs)
+            .iter()
+            .filter(|word| *word == "connect 10.0.0.1:17000")
+            .count()
+    };
+    assert_eq!(to_there(lone.tick(100)), 1);
+    assert_eq!(to_there(lone.tick(TIMEOUT)), 1);
+    assert!(
+        lone.cluster
+            .nodes_conf()
+            .contains("10.0.0.1:7000@17000 master,noaddr")
+    );
+    assert_eq!(lone.seen('b').ip, None, "but nobody is sent there");
+}
+
+#[test]
+fn a_slot_that_its_owner_gave_up_is_nobodys_after_a_while() {
+    let mut lone = Lone::new();
+    let mut pong = heartbeat(header(FrameType::Pong, 'b'), vec![]);
+    pong.header.slots = slots("100-149");
+    for _ in 0..=2 * TIMEOUT / 100 {
+        lone.frame(&pong);
+        assert_eq!(lone.seen('b').slot_count, 100, "a move may be under way");
+        lone.tick(100);
+    }
+    let outputs = lone.frame(&pong);
+    let text = format!(
+        r#"log Node {} does not claim {{"150-199"}} any more"#,
+        id('b')
+    );
+    assert_eq!(words(&outputs)[..2], ["persist", &text]);
+    assert_eq!(
+        (
+            lone.seen('b').slot_count,
+            lone.cluster.view().owner(slot(150))
+        ),
+        (50, None)
+    );
+}
+
+#[test]
+fn a_slot_that_is_claimed_again_stays() {
+    let mut lone = Lone::new();
+    let all = heartbeat(header(FrameType::Pong, 'b'), vec![]);
+    let mut less = heartbeat(header(FrameType::Pong, 'b'), vec![]);
+    less.header.slots = slots("100-149");
+    for round in 0..100 {
+        lone.frame(if round % 10 == 0 { &all } else { &less });
+        lone.tick(100);
+    }
+    assert_eq!(lone.seen('b').slot_count, 100);
+}
+
+#[test]
 fn elections_have_their_place() {
     let mut lone = Lone::new();
     for kind in [

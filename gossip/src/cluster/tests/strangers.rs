@@ -98,6 +98,49 @@ fn a_strangers_meet_starts_a_handshake_and_no_more() {
 }
 
 #[test]
+fn who_does_not_take_up_the_acquaintance_is_asked_again() {
+    let mut lone = Lone::new();
+    let inbound = lone.accept();
+    let mut meet = heartbeat(header(FrameType::Meet, 'x'), vec![]);
+    meet.header.ip = Some(ip(8));
+    lone.frame_on(inbound, &meet);
+    let outputs = lone.tick(100);
+    let to_x = outputs.iter().find_map(|output| match output {
+        Output::Connect { link, addr } if addr.ip() == ip(8) => Some(*link),
+        _ => None,
+    });
+    let link = to_x.unwrap();
+    lone.input(Input::Connected {
+        link,
+        local_ip: ip(0),
+    });
+    let pong = heartbeat(header(FrameType::Pong, 'x'), vec![]);
+    lone.frame_on(link, &pong);
+    let meets = |lone: &mut Lone| {
+        let mut count = 0;
+        for _ in 0..50 {
+            let sent = words(&lone.tick(100));
+            count += sent.iter().filter(|word| *word == "send meet").count();
+            lone.frame_on(link, &pong);
+        }
+        count
+    };
+    assert_eq!(meets(&mut lone), 2, "one each node timeout");
+    let again = lone.accept();
+    lone.frame_on(again, &heartbeat(header(FrameType::Ping, 'x'), vec![]));
+    assert_eq!(meets(&mut lone), 0);
+    lone.input(Input::Closed {
+        link: again,
+        refused: false,
+    });
+    assert_eq!(
+        meets(&mut lone),
+        0,
+        "it knew this node once, and may have been told to forget it"
+    );
+}
+
+#[test]
 fn handshakes_are_limited() {
     let mut lone = Lone::new();
     let link = lone.accept();
