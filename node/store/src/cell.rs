@@ -70,6 +70,12 @@ impl Cell {
         (self.0.addr().rotate_left(HIGH_BITS) & TAG_MASK) as u32
     }
 
+    /// Whether there is an entry, and its tag is less than `tag`.
+    #[inline]
+    pub(crate) fn is_before(self, tag: u32) -> bool {
+        !self.is_empty() & (self.tag() < tag)
+    }
+
     /// Whether the entry has an expiry, which is known without touching it.
     #[inline]
     pub(crate) fn has_expiry(self) -> bool {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 
+use crate::geometry::CURSOR_BITS;
+
 /// Bits of a hash that a cell keeps: the ones that follow the prefix which its segment's entries share.
 pub(crate) const TAG_BITS: u32 = 19;
 
@@ -48,6 +50,12 @@ impl fmt::Debug for HashSeed {
 pub struct KeyHash(pub(crate) u64);
 
 impl KeyHash {
+    /// Whether a walk by [`crate::Db::scan`] that has got to `cursor` has passed this position: what has
+    /// this hash and was there is behind the walk, what comes there now will not be visited any more.
+    pub fn is_before(self, cursor: u64) -> bool {
+        self.0 >> (64 - CURSOR_BITS) < cursor
+    }
+
     /// The [`TAG_BITS`] bits that follow the first `depth` bits. `depth` is below 64.
     #[inline]
     pub(crate) fn tag(self, depth: u8) -> u32 {

@@ -46,6 +46,9 @@ use crate::prefetch::prefetch;
 /// How many cells ahead of a walk over all entries their memory is prefetched: enough to cover a miss.
 const PREFETCH_DISTANCE: usize = 12;
 
+/// Cells of a walk that are looked at together: most walks end within them.
+const WALK_CELLS: usize = 4;
+
 /// How many capacities beyond the wanted one are tried before a segment becomes dense.
 const HASHED_ATTEMPTS: u32 = 3;
 
@@ -126,9 +129,22 @@ impl Segment {
     #[inline]
     fn first_from(&self, tag: u32) -> usize {
         let mut index = self.home(tag);
-        while let Some(cell) = self.cells().get(index)
-            && !cell.is_empty()
-            && cell.tag() < tag
+        // How far a walk goes cannot be predicted; so it is counted over several cells at a time. No cell
+        // beyond the end of the walk is counted: tags never fall, and after a gap they are greater.
+        while let Some(cells) = self.cells().get(index..index + WALK_CELLS) {
+            let passed: usize = cells
+                .iter()
+                .map(|cell| usize::from(cell.is_before(tag)))
+                .sum();
+            index += passed;
+            if passed < WALK_CELLS {
+                return index;
+            }
+        }
+        while self
+            .cells()
+            .get(index)
+            .is_some_and(|cell| cell.is_before(tag))
         {
             index += 1;
         }

@@ -194,9 +194,14 @@ fn scan_test<G: Geometry>(seed: u64, stable: u64, others: u64, count: usize) -> 
     }
     let (mut seen, mut again, mut calls, mut cursor) = (BTreeSet::new(), 0, 0, 0);
     loop {
-        let next = pair.table.scan(cursor, count, |entry| {
-            again += usize::from(!seen.insert(id_of(entry)));
-        });
+        let mut visited = Vec::new();
+        let next = pair
+            .table
+            .scan(cursor, count, |entry| visited.push(id_of(entry)));
+        for id in visited {
+            assert!(next == 0 || pair.hash(id).is_before(next));
+            again += usize::from(!seen.insert(id));
+        }
         assert!(next == 0 || next > cursor, "the cursor gets on");
         assert!(next < 1 << CURSOR_BITS);
         cursor = next;
