@@ -57,6 +57,20 @@ impl Picture {
         self.nodes().find(|node| node.id == id)
     }
 
+    /// What this view says of a node in a later view, in which it stands at `place`: nearly always
+    /// in the same place.
+    pub(crate) fn twin(&self, place: usize, later: &NodeView) -> Option<&NodeView> {
+        let here = self.0.nodes.get(place).filter(|node| node.id == later.id);
+        let here = here.or_else(|| self.0.nodes.iter().find(|node| node.id == later.id))?;
+        (!here.flags.contains(NodeFlags::HANDSHAKE)).then_some(here)
+    }
+
+    /// All nodes with their places, but those in handshake.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (usize, &NodeView)> {
+        let all = self.0.nodes.iter().enumerate();
+        all.filter(|(_, node)| !node.flags.contains(NodeFlags::HANDSHAKE))
+    }
+
     /// Whether the node is known, and not only as somebody in handshake.
     #[must_use]
     pub(crate) fn knows(&self, id: NodeId) -> bool {

@@ -71,7 +71,7 @@ impl Forming {
             }
             Stage::Meetings => {
                 for &(host, other) in &self.meetings {
-                    if !knows(world, host, other) {
+                    if !knows(world, host, other) || !knows(world, other, host) {
                         world.must(host, meet(world.address(other)));
                     }
                 }

@@ -93,6 +93,11 @@ impl Migration {
             // Another node won the slot, or the two have not heard of each other's last step.
             (false, false) => return self.give_up(world, slot, is_importing),
             (false, true) => return self.tell_others(world, slot, destination),
+            // The source may have raised its epoch meanwhile. Released now, a late frame of it would
+            // take the slot back from the destination, and nobody would have it.
+            (true, true) if from.view().my_epoch >= to.view().my_epoch => {
+                let _ = world.admin(self.destination, Admin::BumpEpoch);
+            }
             (true, true) => {
                 world.move_keys(slot, self.source, self.destination);
                 self.set(world, self.source, slot, SetSlot::Node(destination));

@@ -98,7 +98,12 @@ impl Replacement {
         let Some(id) = world.id(self.host) else {
             return Progress::Again(POLL_US);
         };
-        let is_back = |host: &HostId| world.view(*host).is_some_and(|view| view.knows(id));
+        let is_back = |host: &HostId| {
+            let (theirs, ours) = (world.view(*host), world.view(self.host));
+            theirs
+                .zip(ours)
+                .is_some_and(|(view, own)| view.knows(id) && own.knows(view.me()))
+        };
         if others.iter().all(is_back) {
             return Progress::Done;
         }

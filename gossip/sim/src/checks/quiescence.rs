@@ -26,7 +26,8 @@ struct Members<'a> {
 pub(crate) fn check(world: &World) -> Checked {
     for number in 0..=usize::from(world.scenario.second_cluster > 0) {
         let members = members(world, number)?;
-        mesh(world, &members)?;
+        membership(world, &members)?;
+        links(world, &members)?;
         same_slots(world, &members)?;
         distinct_epochs(&members)?;
         healthy(&members)?;
@@ -58,7 +59,7 @@ pub(crate) fn is_formed(world: &World, hosts: &[HostId]) -> bool {
     };
     members(world, world.hosts[first.index()].cluster)
         .and_then(|members| {
-            mesh(world, &members)?;
+            membership(world, &members)?;
             same_slots(world, &members)
         })
         .is_ok()
@@ -78,33 +79,40 @@ fn members(world: &World, number: usize) -> Result<Members<'_>, Finding> {
     Ok(Members { number, views })
 }
 
-/// 24: everybody knows everybody and nobody else, by the right address; all links are up, and
-/// each has carried an answer within half a node timeout.
-fn mesh(world: &World, members: &Members<'_>) -> Checked {
+/// 24: everybody knows everybody and nobody else, by the right address.
+fn membership(world: &World, members: &Members<'_>) -> Checked {
     for (host, view) in members.views.values() {
-        let state = &world.hosts[host.index()];
-        let now_ms = state.clock.millis(world.now_us());
-        // A tick, a round trip, and a frame on its way.
-        let oldest_ms = now_ms.saturating_sub(state.config.node_timeout_ms / 2 + 600);
         for node in &view.view().nodes {
-            let id = short(&node.id);
             let Some((peer, _)) = members.views.get(&node.id) else {
-                return Err((
-                    24,
-                    format!("{host:?} knows {id} ({:?}), no member", node.flags),
-                ));
+                let (id, flags) = (short(&node.id), node.flags);
+                return Err((24, format!("{host:?} knows {id} ({flags:?}), no member")));
             };
-            if peer == host {
-                continue;
-            }
             let address = world.address(*peer);
-            if (node.ip, node.bus_port) != (Some(address.ip()), address.port()) {
+            let is_right = (node.ip, node.bus_port) == (Some(address.ip()), address.port());
+            if peer != host && !is_right {
                 let found = format!("{:?} port {}", node.ip, node.bus_port);
                 return Err((
                     24,
                     format!("{host:?} has {peer:?} at {found}, not {address}"),
                 ));
             }
+        }
+        if let Some((id, _)) = members.views.iter().find(|(id, _)| !view.knows(**id)) {
+            return Err((24, format!("{host:?} does not know {}", short(id))));
+        }
+    }
+    Ok(())
+}
+
+/// 24: all links are up, and each node has been heard of within half a node timeout.
+fn links(world: &World, members: &Members<'_>) -> Checked {
+    for (host, view) in members.views.values() {
+        let state = &world.hosts[host.index()];
+        let now_ms = state.clock.millis(world.now_us());
+        // A tick, a round trip, and a frame on its way.
+        let oldest_ms = now_ms.saturating_sub(state.config.node_timeout_ms / 2 + 600);
+        for node in view.nodes().filter(|node| node.id != view.me()) {
+            let (peer, _) = members.views[&node.id];
             if !node.connected {
                 return Err((24, format!("{host:?} has no link to {peer:?}")));
             }
@@ -113,9 +121,6 @@ fn mesh(world: &World, members: &Members<'_>) -> Checked {
                 let what = format!("{host:?} last heard of {peer:?} {silent_ms} ms ago");
                 return Err((24, what));
             }
-        }
-        if let Some((id, _)) = members.views.iter().find(|(id, _)| !view.knows(**id)) {
-            return Err((24, format!("{host:?} does not know {}", short(id))));
         }
     }
     Ok(())

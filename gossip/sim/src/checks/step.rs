@@ -60,23 +60,22 @@ fn epochs(step: &Step<'_>) -> Checked {
     if after < before && !step.is_hard_reset() {
         return Err((7, format!("currentEpoch falls from {before} to {after}")));
     }
-    for node in step.next.nodes() {
-        let (id, epoch) = (short(&node.id), node.config_epoch);
+    for (place, node) in step.next.places() {
+        let epoch = node.config_epoch;
         if epoch > after {
+            let id = short(&node.id);
             return Err((
                 8,
                 format!("{id} has configEpoch {epoch}, currentEpoch is {after}"),
             ));
         }
-        let earlier = step
-            .previous
-            .node(node.id)
-            .filter(|earlier| is_primary(earlier));
+        let earlier = step.previous.twin(place, node);
+        let earlier = earlier.filter(|earlier| is_primary(earlier));
         let Some(earlier) = earlier.filter(|_| is_primary(node)) else {
             continue;
         };
         if epoch < earlier.config_epoch {
-            let was = earlier.config_epoch;
+            let (id, was) = (short(&node.id), earlier.config_epoch);
             return Err((
                 9,
                 format!("configEpoch of {id} falls from {was} to {epoch}"),
@@ -219,8 +218,8 @@ fn drops(step: &Step<'_>, dropped: &[Box<SlotBitmap>]) -> Checked {
 
 /// 14.
 fn failures(step: &Step<'_>, record: &mut Record) -> Checked {
-    for node in step.next.nodes() {
-        let earlier = step.previous.node(node.id);
+    for (place, node) in step.next.places() {
+        let earlier = step.previous.twin(place, node);
         let had = earlier.is_some_and(|earlier| earlier.flags.contains(NodeFlags::FAIL));
         let has = node.flags.contains(NodeFlags::FAIL);
         if has && !had && !matches!(step.cause, Cause::Start) {
@@ -297,7 +296,7 @@ impl Step<'_> {
     }
 
     /// 11: whether a frame may move a slot. Somebody claims it, by a greater configEpoch than the
-    /// owner's; or the owner says itself that it is no primary any more.
+    /// owner's; or the owner says itself that it is no primary any more, or does not claim the slot.
     fn claim_moves(
         &self,
         frame: Frame<'_>,
@@ -305,12 +304,13 @@ impl Step<'_> {
         before: Option<NodeId>,
         after: Option<NodeId>,
     ) -> Result<bool, Finding> {
+        let has_bit = |slots: &[u8]| slots[slot.index() / 8] & (1 << (slot.index() % 8)) != 0;
         let Some(claimer) = after else {
             let owner = before.and_then(|id| self.next.node(id));
             let has_left = owner.is_some_and(|owner| !is_primary(owner));
-            return Ok(self.has_vanished(before) || has_left);
+            let has_given_up = frame.sender() == before && !has_bit(frame.slots());
+            return Ok(self.has_vanished(before) || has_left || has_given_up);
         };
-        let has_bit = |slots: &[u8]| slots[slot.index() / 8] & (1 << (slot.index() % 8)) != 0;
         let epoch = match frame.update() {
             Some((about, epoch, slots)) if about == claimer && has_bit(slots) => epoch,
             None if frame.sender() == Some(claimer) && has_bit(frame.slots()) => {
@@ -477,14 +477,7 @@ impl World {
             let had = conf.config_epoch;
             return Err((10, format!("configEpoch {config}, its disk has {had}")));
         }
-        let is_extra = |(sent, durable): (&u8, &u8)| sent & !durable != 0;
-        let has_extra = |conf: &Conf| {
-            frame
-                .slots()
-                .iter()
-                .zip(conf.slots.as_bytes())
-                .any(is_extra)
-        };
+        let has_extra = |conf: &Conf| has_more_slots(frame.slots(), conf.slots.as_bytes());
         if from_primary && has_extra(conf) && state.outdated.as_ref().is_none_or(has_extra) {
             return Err((12, "a claim of slots that its disk has not".into()));
         }
@@ -513,4 +506,11 @@ impl World {
         record.sent = Some(sent);
         Ok(())
     }
+}
+
+/// Whether a bitmap has slots that another has not.
+fn has_more_slots(bitmap: &[u8], other: &[u8]) -> bool {
+    let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("8 bytes"));
+    let words = bitmap.chunks_exact(8).zip(other.chunks_exact(8));
+    words.fold(0, |extra, (one, other)| extra | (word(one) & !word(other))) != 0
 }

@@ -23,7 +23,7 @@ use crate::wire;
 
 /// More ticks than this at one instant are a busy loop.
 const MAX_TICKS_AT_ONCE: u32 = 10;
-/// A view is looked at after this many steps even if the machine says that it has not changed.
+/// A view is looked at once in so many steps even if nothing says that it has changed.
 const LOOK_EVERY_STEPS: u64 = 16;
 
 impl World {
@@ -58,7 +58,14 @@ impl World {
             .poll_timeout()
             .is_some_and(|deadline_ms| deadline_ms <= state.clock.millis(self.now_us));
         if is_due {
-            self.stimulate(host, Stimulus::Tick);
+            // One tick is enough, however long the process has been stopped.
+            let waits = process
+                .inbox
+                .iter()
+                .any(|waiting| matches!(waiting, Stimulus::Tick));
+            if !waits {
+                self.stimulate(host, Stimulus::Tick);
+            }
         } else {
             self.arm(host);
         }
@@ -210,32 +217,31 @@ impl World {
             .as_mut()
             .expect("a running process");
         let mut view_changed = false;
+        // Anything that changes more than times and counters also writes, logs, or drops.
+        let mut is_notable = cause.is_rare();
         let mut dropped: Vec<Box<SlotBitmap>> = Vec::new();
         while let Some(output) = process.cluster.poll_output() {
+            is_notable |= !matches!(output, Output::Send { .. } | Output::ViewChanged);
             match output {
-                Output::ViewChanged => {
-                    view_changed = true;
-                    process
-                        .effects
-                        .push_back(Effect::Publish(process.cluster.view()));
-                }
-                Output::DropKeys(slots) => {
-                    dropped.push(slots.clone());
-                    process
-                        .effects
-                        .push_back(Effect::Output(Output::DropKeys(slots)));
-                }
+                Output::ViewChanged => view_changed = true,
                 Output::Log { text, .. } => {
                     self.trace
                         .note(self.now_us, host, format_args!("log: {text}"));
                 }
-                output => process.effects.push_back(Effect::Output(output)),
+                output => {
+                    if let Output::DropKeys(slots) = &output {
+                        dropped.push(slots.clone());
+                    }
+                    process.effects.push_back(Effect::Output(output));
+                }
             }
         }
-        let must_look = view_changed
-            || !dropped.is_empty()
-            || cause.is_rare()
-            || self.counts.events.is_multiple_of(LOOK_EVERY_STEPS);
+        if view_changed && is_notable {
+            // The last of the outputs that matter for the workers.
+            let view = process.cluster.view();
+            process.effects.push_back(Effect::Publish(view));
+        }
+        let must_look = is_notable || self.counts.events.is_multiple_of(LOOK_EVERY_STEPS);
         if must_look {
             let next = Picture::new(process.cluster.view());
             let previous = std::mem::replace(&mut process.picture, next);
