@@ -192,11 +192,6 @@ impl Generator {
         options
     }
 
-    /// All keys that commands use.
-    pub(crate) fn all_keys(&self) -> impl Iterator<Item = Vec<u8>> + use<> {
-        (0..KEYS).map(key)
-    }
-
     pub(crate) fn key(&mut self) -> Vec<u8> {
         key(self.rng.random_range(0..KEYS))
     }
