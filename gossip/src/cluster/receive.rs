@@ -126,8 +126,9 @@ impl Cluster {
             };
         }
         if self.nodes[expected].id != header.sender {
-            self.on_wrong_node(expected, id, header);
-            return Sender::Refused;
+            return self
+                .on_wrong_node(expected, id, header)
+                .map_or(Sender::Refused, Sender::Known);
         }
         self.confirm_address(expected);
         Sender::Known(expected)
@@ -210,7 +211,9 @@ impl Cluster {
     ///
     /// Its own outbound link is no news: it was opened to the address that is known.
     pub(super) fn update_address(&mut self, at: NodeIx, id: LinkId, header: &Header) {
-        let peer_ip = self.links.get(id).and_then(|link| link.peer_ip);
+        let Some(peer_ip) = self.links.get(id).map(|link| link.peer_ip) else {
+            return;
+        };
         let address = announced_address(header, peer_ip);
         if self.nodes[at].link == Some(id) || self.nodes[at].address == address {
             return;
