@@ -28,6 +28,8 @@ pub struct Env {
     pub lfu_log_factor: u32,
     /// `lfu-decay-time`, minutes.
     pub lfu_decay_minutes: u32,
+    /// `lazyfree-lazy-user-flush`: FLUSHALL and FLUSHDB without a mode free in the background.
+    pub lazy_user_flush: bool,
     /// Whether the node runs in cluster mode.
     pub cluster: bool,
 }

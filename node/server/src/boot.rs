@@ -9,7 +9,7 @@ use rand::Rng;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Id, SetContext, Start, StartError, Value};
+use crate::config::{ClientClass, Config, Id, SetContext, Start, StartError, Value};
 use crate::endpoint::{self, Address};
 use crate::host::ClusterHost;
 use crate::listener::{self, Listener};
@@ -238,7 +238,7 @@ async fn main_loop(sockets: Sockets, server: &'static Server) {
     tracing::warn!("User requested shutdown...");
 }
 
-/// Samples rates and memory, and closes clients that have been idle for `timeout`.
+/// Samples rates and memory, and looks after clients.
 async fn housekeeping(server: &'static Server) {
     let mut ticks = 0u64;
     loop {
@@ -251,19 +251,22 @@ async fn housekeeping(server: &'static Server) {
         ticks += 1;
         if ticks.is_multiple_of(10) {
             server.samples.note_memory(memory::allocated());
-            close_idle_clients(server);
+            close_bad_clients(server);
         }
     }
 }
 
-fn close_idle_clients(server: &Server) {
-    let timeout_s = server.config.load().timeout_s;
-    if timeout_s == 0 {
-        return;
-    }
+/// Closes clients that have been silent for `timeout`, or do not take their replies.
+fn close_bad_clients(server: &Server) {
+    let config = server.config.load();
+    let limit = config.client_output_buffer_limit[ClientClass::Normal as usize];
     let now_ms = worker::unix_ms();
+    let silent_since = now_ms - config.timeout_s as i64 * 1000;
     for client in server.clients.all() {
-        if client.is_idle_since(now_ms - timeout_s as i64 * 1000) {
+        if client.check_soft_limit(&limit, now_ms) && !client.is_killed() {
+            server.output_limit_disconnections.increment();
+            client.kill_for_output(now_ms);
+        } else if config.timeout_s > 0 && client.is_idle_since(silent_since) {
             tracing::debug!("Closing idle client {}", client.addr);
             client.kill();
         }

@@ -12,6 +12,8 @@ use atomic_waker::AtomicWaker;
 use hexad_commands::Command;
 use parking_lot::Mutex;
 
+use crate::config::OutputBufferLimit;
+
 /// The shared face of one connection.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -58,6 +60,8 @@ pub(crate) struct Live {
     pub(crate) multi_bytes: AtomicUsize,
     /// Bytes of replies that the peer has not taken yet.
     pub(crate) output_bytes: AtomicUsize,
+    /// Since when `output_bytes` is above the soft limit, Unix time in milliseconds; 0: it is not.
+    pub(crate) over_soft_limit_ms: AtomicI64,
     /// [`flag`]s.
     pub(crate) flags: AtomicU32,
     /// 2 or 3.
@@ -91,6 +95,35 @@ impl Client {
     #[inline]
     pub(crate) fn is_killed(&self) -> bool {
         self.killed.load(Relaxed)
+    }
+
+    /// Sets how many bytes of replies the peer has not taken, and closes the connection if these
+    /// are too many (`client-output-buffer-limit`): above the hard limit at once, above the soft
+    /// one when that has lasted too long. Returns whether it was closed.
+    pub(crate) fn note_output(&self, bytes: u64, limit: &OutputBufferLimit, now_ms: i64) -> bool {
+        self.live.output_bytes.store(bytes as usize, Relaxed);
+        let since = &self.live.over_soft_limit_ms;
+        if limit.soft_bytes == 0 || bytes <= limit.soft_bytes {
+            since.store(0, Relaxed);
+        } else if since.load(Relaxed) == 0 {
+            since.store(now_ms, Relaxed);
+        }
+        (limit.hard_bytes > 0 && bytes > limit.hard_bytes) || self.check_soft_limit(limit, now_ms)
+    }
+
+    /// Whether the output has been above the soft limit for too long.
+    pub(crate) fn check_soft_limit(&self, limit: &OutputBufferLimit, now_ms: i64) -> bool {
+        let since = self.live.over_soft_limit_ms.load(Relaxed);
+        since != 0 && now_ms - since > limit.soft_seconds as i64 * 1000
+    }
+
+    /// Closes the connection for what [`Client::note_output`] found, and says so in the log.
+    pub(crate) fn kill_for_output(&self, now_ms: i64) {
+        tracing::warn!(
+            "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
+            String::from_utf8_lossy(&self.describe(now_ms))
+        );
+        self.kill();
     }
 
     /// Tells which task [`Client::kill`] wakes.

@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -66,8 +66,6 @@ pub(crate) struct Connection {
     /// Replies that the socket has not taken yet.
     output: Vec<u8>,
     output_sent: usize,
-    /// Since when `output` is above the soft limit.
-    soft_limit_since: Option<Instant>,
     blocked: Option<Blocked>,
     closing: bool,
     registered: bool,
@@ -126,7 +124,6 @@ impl Connection {
             input_wanted: 0,
             output: Vec::new(),
             output_sent: 0,
-            soft_limit_since: None,
             blocked: None,
             closing: false,
             registered: false,
@@ -357,32 +354,13 @@ impl Connection {
         worker.reply.clear();
     }
 
-    /// `client-output-buffer-limit normal`: above the hard limit, or above the soft one for too
-    /// long, the connection is closed.
-    fn check_output_limits(&mut self, worker: &Worker) {
+    /// Applies `client-output-buffer-limit normal` to what waits to be written.
+    fn check_output_limits(&self, worker: &Worker) {
         let pending = (self.output.len() - self.output_sent) as u64;
-        self.client
-            .live
-            .output_bytes
-            .store(pending as usize, Relaxed);
-        let limit = &worker.config.client_output_buffer_limit[ClientClass::Normal as usize];
-        let over_soft = limit.soft_bytes > 0 && pending > limit.soft_bytes;
-        if !over_soft {
-            self.soft_limit_since = None;
-        }
-        let too_long = over_soft
-            && self
-                .soft_limit_since
-                .get_or_insert_with(Instant::now)
-                .elapsed()
-                > Duration::from_secs(limit.soft_seconds);
-        if (limit.hard_bytes > 0 && pending > limit.hard_bytes) || too_long {
-            worker.stats.output_buffer_disconnections.add(1);
-            tracing::warn!(
-                "Client {} scheduled to be closed ASAP for overcoming of output buffer limits.",
-                String::from_utf8_lossy(&self.client.describe(worker.now_ms))
-            );
-            self.client.kill();
+        let limit = worker.config.client_output_buffer_limit[ClientClass::Normal as usize];
+        if self.client.note_output(pending, &limit, worker.now_ms) {
+            self.server.output_limit_disconnections.increment();
+            self.client.kill_for_output(worker.now_ms);
         }
     }
 
@@ -400,8 +378,7 @@ impl Connection {
                 }
                 Poll::Ready(Err(error)) => return Err(error.into()),
                 Poll::Pending => {
-                    let pending = self.output.len() - self.output_sent;
-                    self.client.live.output_bytes.store(pending, Relaxed);
+                    worker::with(|worker| self.check_output_limits(worker));
                     return Ok(());
                 }
             }
@@ -409,8 +386,7 @@ impl Connection {
         if !self.output.is_empty() {
             self.output = Vec::new();
             self.output_sent = 0;
-            self.soft_limit_since = None;
-            self.client.live.output_bytes.store(0, Relaxed);
+            worker::with(|worker| self.check_output_limits(worker));
         }
         Ok(())
     }

@@ -426,7 +426,7 @@ fn stats_section(text: &mut Text, server: &Server) {
     );
     text.field(
         "client_output_buffer_limit_disconnections",
-        server.sum(|stats| stats.output_buffer_disconnections.get()),
+        server.output_limit_disconnections.get(),
     );
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct Server {
     pub(crate) executable: PathBuf,
     /// Connections accepted since the start.
     pub(crate) received_connections: Gauge,
+    /// Clients closed because they did not take their replies.
+    pub(crate) output_limit_disconnections: Gauge,
     /// Connections turned away since the start.
     pub(crate) rejected_connections: Gauge,
     /// `unexpected_error_replies`-like counts of errors by their code.
@@ -127,6 +129,7 @@ impl Server {
             executable: std::env::current_exe().unwrap_or_default(),
             received_connections: Gauge::default(),
             rejected_connections: Gauge::default(),
+            output_limit_disconnections: Gauge::default(),
             errors: Mutex::default(),
             active_expire: AtomicBool::new(true),
             last_save_s,
@@ -149,6 +152,7 @@ impl Server {
             lfu: config.maxmemory_policy.is_lfu(),
             lfu_log_factor: config.lfu_log_factor,
             lfu_decay_minutes: config.lfu_decay_minutes,
+            lazy_user_flush: config.lazyfree_lazy_user_flush,
             cluster: self.cluster.is_some(),
         }
     }
@@ -207,6 +211,7 @@ impl Server {
         self.errors.lock().clear();
         self.received_connections.set(0);
         self.rejected_connections.set(0);
+        self.output_limit_disconnections.set(0);
         self.samples.reset();
         if let Some(cluster) = &self.cluster {
             cluster.reset_stats();

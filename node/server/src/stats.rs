@@ -127,8 +127,6 @@ pub(crate) struct WorkerStats {
     pub(crate) writes: Counter,
     /// `client_query_buffer_limit_disconnections`
     pub(crate) query_buffer_disconnections: Counter,
-    /// `client_output_buffer_limit_disconnections`
-    pub(crate) output_buffer_disconnections: Counter,
     /// Rises with every batch: the cluster thread's proof that the worker is alive.
     pub(crate) heartbeat: AtomicU64,
     /// Whether the worker executes something now.
@@ -154,7 +152,6 @@ impl WorkerStats {
             reads: Counter::default(),
             writes: Counter::default(),
             query_buffer_disconnections: Counter::default(),
-            output_buffer_disconnections: Counter::default(),
             heartbeat: AtomicU64::new(0),
             busy: AtomicBool::new(false),
             per_command: (0..commands).map(|_| CommandStats::default()).collect(),
@@ -176,7 +173,6 @@ impl WorkerStats {
             &self.reads,
             &self.writes,
             &self.query_buffer_disconnections,
-            &self.output_buffer_disconnections,
         ];
         for counter in counters {
             counter.set(0);

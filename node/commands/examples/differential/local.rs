@@ -41,6 +41,7 @@ impl Local {
             lfu: false,
             lfu_log_factor: 10,
             lfu_decay_minutes: 1,
+            lazy_user_flush: false,
             cluster: false,
         };
         Self {

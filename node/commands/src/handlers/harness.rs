@@ -57,6 +57,7 @@ impl Harness {
                 lfu: false,
                 lfu_log_factor: 10,
                 lfu_decay_minutes: 1,
+                lazy_user_flush: false,
                 cluster: partitions > 1,
             },
             effects: Effects::default(),

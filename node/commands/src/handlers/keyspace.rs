@@ -128,9 +128,10 @@ fn flush(
     args: &Args<'_>,
     databases: impl Fn(&Partition) -> std::ops::Range<usize>,
 ) {
-    let later = args
-        .get(1)
-        .is_some_and(|mode| mode.eq_ignore_ascii_case(b"async"));
+    let later = match args.get(1) {
+        Some(mode) => mode.eq_ignore_ascii_case(b"async"),
+        None => ctx.env.lazy_user_flush,
+    };
     let (keyspace, effects) = (ctx.keyspace, &mut *ctx.effects);
     for index in 0..keyspace.partitions() {
         let mut garbage = Vec::new();

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use hexad_commands::handlers::debug;
-use hexad_commands::{Args, KeyspaceHandler, glob};
+use hexad_commands::{Args, KeyspaceHandler};
 use hexad_resp::Proto;
 
 use crate::config::Who;
@@ -19,7 +19,7 @@ const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-co
      option in the configuration file, and then restart the server.";
 
 /// DEBUG HELP: a syntax line, then what it does.
-const HELP: [(&str, &str); 14] = [
+const HELP: [(&str, &str); 13] = [
     ("CHANGE-REPL-ID", "Give the dataset's history a new id."),
     (
         "DIGEST",
@@ -48,10 +48,6 @@ const HELP: [(&str, &str); 14] = [
     (
         "SLEEP <seconds>",
         "Block the worker that serves this client; fractions are allowed.",
-    ),
-    (
-        "STRINGMATCH-LEN <len> <pattern>",
-        "Match <pattern> against <len> times the letter A.",
     ),
     (
         "STRUCTSIZE",
@@ -115,7 +111,6 @@ pub(super) fn run(session: &mut Session, worker: &mut Worker, args: Args<'_>) ->
         (b"populate", 3..=5) => {
             return on_keyspace(session, worker, args, false, debug::debug_populate);
         }
-        (b"stringmatch-len", 4) => string_match(worker, args),
         (b"htstats", 3 | 4) => return table_stats(session, worker, args),
         (b"structsize", 2) => {
             let sizes = format!(
@@ -207,20 +202,6 @@ fn digest_values(session: &mut Session, worker: &mut Worker, args: Args<'_>) {
             Args::new(args.buffer(), &ranges),
             debug::debug_digest_value,
         );
-    }
-}
-
-fn string_match(worker: &mut Worker, args: Args<'_>) {
-    /// Longest text to match; the quadratic worst case ends in bounded time.
-    const MAX_LEN: i64 = 1 << 24;
-    match hexad_resp::parse_i64(&args[2]) {
-        Some(len @ 0..=MAX_LEN) => {
-            let text = vec![b'A'; len as usize];
-            worker.reply.integer(glob::matches(&args[3], &text).into());
-        }
-        _ => worker
-            .reply
-            .error("ERR value is not an integer or out of range"),
     }
 }
 
