@@ -20,7 +20,7 @@
 //! | another node's `configEpoch` never falls, and an UPDATE about this node is ignored | invariant 9 |
 //! | reports of primaries without slots do not count for FAIL | the majority is one of voters (invariant 14) |
 //! | PFAIL and FAIL flags are not taken over with a node learnt by gossip, nor PFAIL from nodes.conf | FAIL needs this node's own suspicion (invariant 14) |
-//! | a frame over a link to another node than its sender says nothing of that node, its epochs included | invariant 16 |
+//! | a frame over a link to another node than its sender tells that the sender is there, and nothing else | Redis 7.0 takes its epochs for those of the node that the link was opened to |
 //! | a stranger's MEET changes no pong times and learns no nodes | invariant 16 |
 //! | a malformed frame closes its link | nothing behind it can be trusted |
 //! | an address at which another node answers is kept, tried again each node timeout, and meanwhile looked for in gossip; the other node, if known, has moved there | invariant 24 |

@@ -74,14 +74,8 @@ impl Cluster {
     /// or is gone. It counts as one without address until it is heard of again.
     ///
     /// Redis 7.0 forgets the address. Here it is tried again now and then, as addresses may be
-    /// swapped back; and if a node of this cluster has answered, which is the answer then, that
-    /// node has moved here and the frame counts as its own.
-    pub(super) fn on_wrong_node(
-        &mut self,
-        at: NodeIx,
-        link: LinkId,
-        header: &Header,
-    ) -> Option<NodeIx> {
+    /// swapped back; and if a node of this cluster has answered, that node has moved here.
+    pub(super) fn on_wrong_node(&mut self, at: NodeIx, link: LinkId, header: &Header) {
         let node = &mut self.nodes[at];
         let text = format!(
             "{} contains mismatching sender ID. About node {} added {} ms ago, having flags {}",
@@ -103,7 +97,6 @@ impl Cluster {
             self.update_address(moved, link, header);
         }
         self.close_link(link);
-        moved
     }
 
     /// The expected node has answered at an address: it is there, if that was in doubt.

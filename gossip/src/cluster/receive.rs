@@ -126,9 +126,8 @@ impl Cluster {
             };
         }
         if self.nodes[expected].id != header.sender {
-            return self
-                .on_wrong_node(expected, id, header)
-                .map_or(Sender::Refused, Sender::Known);
+            self.on_wrong_node(expected, id, header);
+            return Sender::Refused;
         }
         self.confirm_address(expected);
         Sender::Known(expected)
