@@ -47,6 +47,8 @@ pub(crate) struct Scenario {
     /// Whether each node gets a configEpoch of its own before the others know it, as redis-cli
     /// does. Without it collisions do the work.
     pub assign_epochs: bool,
+    /// How many slots of each node are given to the next one, too, before the two meet.
+    pub contested_slots: usize,
     /// The share of nodes, in percent, that get no slots at the start.
     pub empty_percent: u32,
     /// Whether empty nodes become replicas.
@@ -190,6 +192,7 @@ impl Scenario {
                 .choose(rng)
                 .expect("not empty"),
             assign_epochs: rng.random_ratio(1, 2),
+            contested_slots: *[0, 0, 5].choose(rng).expect("not empty"),
             empty_percent: *[0, 20, 50].choose(rng).expect("not empty"),
             replicas: rng.random_ratio(1, 2),
             unassigned_slots: *[0, 0, 100].choose(rng).expect("not empty"),

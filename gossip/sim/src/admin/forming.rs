@@ -20,6 +20,9 @@ const FORM_WITHIN_US: Micros = 240 * SECOND;
 /// How long a handshake may take before the administrator repeats the MEET.
 const PATIENCE_US: Micros = 20 * SECOND;
 
+/// How many slots may be given out in single pieces.
+const SCATTERED_SLOTS: usize = 300;
+
 /// The forming of one cluster.
 #[derive(Debug)]
 pub(crate) struct Forming {
@@ -164,13 +167,16 @@ fn shares(world: &mut World, hosts: &[HostId]) -> Vec<(HostId, Vec<Slot>)> {
     let owners = (hosts.len() - empty).max(3).min(hosts.len());
     let mut slots: Vec<Slot> = all_slots().collect();
     if world.rng.random_ratio(1, 4) {
-        slots.shuffle(&mut world.rng);
+        // Some of them in single pieces: more would only make every nodes.conf long.
+        slots[..SCATTERED_SLOTS].shuffle(&mut world.rng);
+        slots.rotate_left(world.rng.random_range(0..SCATTERED_SLOTS));
     }
     slots.truncate(slots.len() - world.scenario.unassigned_slots);
     let share = slots.len().div_ceil(owners);
-    hosts
-        .iter()
-        .copied()
-        .zip(slots.chunks(share).map(<[Slot]>::to_vec))
-        .collect()
+    let mut shares: Vec<Vec<Slot>> = slots.chunks(share).map(<[Slot]>::to_vec).collect();
+    for next in 1..shares.len() {
+        let contested = shares[next - 1][..world.scenario.contested_slots].to_vec();
+        shares[next].extend(contested);
+    }
+    hosts.iter().copied().zip(shares).collect()
 }

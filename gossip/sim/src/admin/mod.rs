@@ -142,7 +142,7 @@ fn choose(world: &mut World, kind: WorkKind) -> Option<Work> {
 }
 
 /// Gives a primary some of the slots that nobody sees with an owner. Two administrators may do so
-/// at once on both sides of a partition; the greater configEpoch has to settle it.
+/// at once at two nodes; the greater configEpoch has to settle it.
 fn add_slots(world: &mut World, host: HostId) -> Option<Work> {
     let views: Option<Vec<&Picture>> = world.members(host).map(|host| world.view(host)).collect();
     let (views, view) = (views?, world.view(host)?);
@@ -152,6 +152,10 @@ fn add_slots(world: &mut World, host: HostId) -> Option<Work> {
         return None;
     }
     free.truncate(world.rng.random_range(1..=20));
+    let rival = world.random_host();
+    if world.members(host).any(|member| member == rival) && world.rng.random_ratio(1, 2) {
+        world.start_work(Work::Command(rival, Admin::AddSlots(bitmap(&free))));
+    }
     Some(Work::Command(host, Admin::AddSlots(bitmap(&free))))
 }
 
