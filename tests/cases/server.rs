@@ -30,6 +30,8 @@ on_both! {
     output_buffer_limits,
     query_buffer_limit,
     configuration_is_rewritten,
+    save_points_are_rewritten,
+    arguments_may_hold_name_and_value,
     nodes_conf_is_locked,
     a_broken_nodes_conf_is_an_error,
 }
@@ -448,6 +450,35 @@ fn configuration_is_rewritten(kind: Kind) {
         lines(&rewritten),
         "nothing changed, so nothing is rewritten"
     );
+}
+
+fn save_points_are_rewritten(kind: Kind) {
+    let server = Server::builder(kind).config("save 900 1\n").start();
+    let points = "3600 1 300 100 60 10000";
+    let reply = server.conn().call(&["CONFIG", "SET", "save", points]);
+    assert_eq!(reply.text(), "OK");
+    server.conn().ok("CONFIG REWRITE");
+    let path = server.dir().join("redis.conf");
+    let rewritten = fs::read_to_string(path).expect("the file is there");
+    let lines = rewritten.lines().filter(|line| line.starts_with("save"));
+    let expected = ["save 3600 1", "save 300 100", "save 60 10000"];
+    assert_eq!(lines.collect::<Vec<_>>(), expected);
+}
+
+/// An option's name and value may come in one argument.
+fn arguments_may_hold_name_and_value(kind: Kind) {
+    let args = [
+        "--maxmemory 700mb",
+        "--maxmemory-policy 'volatile-lru'",
+        "--hz",
+        "20",
+    ];
+    let server = Server::builder(kind).args(&args).start();
+    let mut conn = server.conn();
+    let mut get = |name: &str| conn.cmd(&format!("CONFIG GET {name}")).array()[1].text();
+    assert_eq!(get("maxmemory"), "734003200");
+    assert_eq!(get("maxmemory-policy"), "volatile-lru");
+    assert_eq!(get("hz"), "20");
 }
 
 fn nodes_conf_is_locked(kind: Kind) {

@@ -7,9 +7,15 @@ type Meaning = (Vec<Vec<Vec<u8>>>, Option<String>);
 
 /// The first byte says how the rest is cut and under which limits; the rest is the stream.
 pub fn resp(data: &[u8]) {
-    let Some((&mode, stream)) = data.split_first() else { return };
+    let Some((&mode, stream)) = data.split_first() else {
+        return;
+    };
     let limits = Limits {
-        max_bulk_bytes: if mode & 1 == 0 { Limits::MAX_BULK_BYTES } else { 64 },
+        max_bulk_bytes: if mode & 1 == 0 {
+            Limits::MAX_BULK_BYTES
+        } else {
+            64
+        },
         max_multibulk: Limits::MAX_MULTIBULK,
         authenticated: mode & 2 == 0,
     };
@@ -32,13 +38,20 @@ fn parse(stream: &[u8], piece: usize, limits: &Limits) -> Meaning {
                 Ok(Parsed::Complete { consumed }) => {
                     assert!(consumed > 0 && at + consumed <= buffer.len());
                     if !args.is_empty() {
-                        commands.push(args.iter().map(|r| buffer[r.start..r.end].to_vec()).collect());
+                        commands.push(
+                            args.iter()
+                                .map(|r| buffer[r.start..r.end].to_vec())
+                                .collect(),
+                        );
                     }
                     at += consumed;
                 }
                 Ok(Parsed::Incomplete { at_least }) => {
                     assert!(args.is_empty());
-                    assert!(at_least > buffer.len() - at, "more of what is there was asked for");
+                    assert!(
+                        at_least > buffer.len() - at,
+                        "more of what is there was asked for"
+                    );
                     break;
                 }
                 Err(error) => return (commands, Some(error.to_string())),
