@@ -124,6 +124,8 @@ pub(crate) enum WorkKind {
     Replace,
     /// cluster-node-timeout changes on all nodes.
     NodeTimeout,
+    /// CLUSTER MEET with an address at which there is no host.
+    MeetNobody,
     /// CLUSTER SAVECONFIG.
     SaveConfig,
     /// PUBLISH.
@@ -131,7 +133,7 @@ pub(crate) enum WorkKind {
 }
 
 impl WorkKind {
-    const ALL: [WorkKind; 9] = [
+    const ALL: [WorkKind; 10] = [
         WorkKind::Migrate,
         WorkKind::AddSlots,
         WorkKind::DelSlots,
@@ -139,6 +141,7 @@ impl WorkKind {
         WorkKind::Replicate,
         WorkKind::Replace,
         WorkKind::NodeTimeout,
+        WorkKind::MeetNobody,
         WorkKind::SaveConfig,
         WorkKind::Publish,
     ];

@@ -41,6 +41,7 @@ impl Migration {
             .collect();
         // The last slots stay, so that a primary remains one.
         let is_worth_it = source != destination && count > 0 && count < owned.len();
+        world.heat(&slots);
         is_worth_it.then_some(Migration {
             slots,
             source,

@@ -8,6 +8,8 @@ mod forming;
 mod migrating;
 mod replacing;
 
+use std::net::SocketAddr;
+
 use hexad_gossip::{Admin, NodeId};
 use hexad_slots::{SLOT_COUNT, Slot, SlotBitmap};
 use rand::Rng;
@@ -123,6 +125,10 @@ fn choose(world: &mut World, kind: WorkKind) -> Option<Work> {
         WorkKind::DelSlots => del_slots(world, host),
         WorkKind::Replicate => replicate(world, host),
         WorkKind::BumpEpoch => Some(Work::Command(host, Admin::BumpEpoch)),
+        WorkKind::MeetNobody => {
+            let nowhere = SocketAddr::from(([10, 0, 1, 1], 17_000));
+            Some(Work::Command(host, forming::meet(nowhere)))
+        }
         WorkKind::SaveConfig => Some(Work::Command(host, Admin::SaveConfig)),
         WorkKind::Publish => {
             let publish = Admin::Publish {
@@ -152,6 +158,7 @@ fn add_slots(world: &mut World, host: HostId) -> Option<Work> {
         return None;
     }
     free.truncate(world.rng.random_range(1..=20));
+    world.heat(&free);
     let rival = world.random_host();
     if world.members(host).any(|member| member == rival) && world.rng.random_ratio(1, 2) {
         world.start_work(Work::Command(rival, Admin::AddSlots(bitmap(&free))));

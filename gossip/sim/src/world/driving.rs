@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hexad_gossip::{Cluster, Input, NodeId, Output};
-use hexad_slots::SlotBitmap;
+use hexad_slots::{SLOT_COUNT, Slot, SlotBitmap};
 use rand::Rng;
 
 use super::{Event, World};
@@ -514,8 +514,7 @@ impl World {
     /// that its cluster thread has published.
     pub(super) fn on_write(&mut self) {
         let host = self.random_host();
-        let slot = hexad_slots::Slot::new(self.rng.random_range(0..hexad_slots::SLOT_COUNT as u16))
-            .expect("in range");
+        let slot = self.random_slot();
         let has_keys = self.keys_in_slot(host, slot) > 0;
         let state = &mut self.hosts[host.index()];
         if let Some(process) = state.process.as_ref().filter(|process| !process.paused) {
@@ -534,6 +533,15 @@ impl World {
         }
         let next_us = self.now_us + self.rng.random_range(20 * MS..180 * MS);
         self.schedule(next_us, Event::Write);
+    }
+
+    /// A slot that an administrator works on, or any.
+    fn random_slot(&mut self) -> Slot {
+        let hot = self.hot_slots.len();
+        if hot > 0 && self.rng.random_ratio(2, 3) {
+            return self.hot_slots[self.rng.random_range(0..hot)];
+        }
+        Slot::new(self.rng.random_range(0..SLOT_COUNT as u16)).expect("in range")
     }
 
     /// Looks at all nodes anew.

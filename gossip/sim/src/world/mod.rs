@@ -3,6 +3,7 @@
 mod driving;
 mod phases;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use hexad_gossip::{Admin, AdminError, AdminOk, Config, NodeId};
@@ -93,12 +94,17 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
     pub(crate) ledger: Ledger,
     works: Vec<(u64, Option<Work>)>,
+    /// Slots that administrators have lately worked on: clients prefer them.
+    hot_slots: VecDeque<Slot>,
     phase: Phase,
     violation: Option<Violation>,
 }
 
 /// Where clients connect on every host that has an IP address of its own.
 const CLIENT_PORT: u16 = 7_000;
+
+/// Few enough that each is written to while the work on it goes on.
+const MAX_HOT_SLOTS: usize = 12;
 
 impl World {
     /// The world of a scenario, before its first event.
@@ -123,6 +129,7 @@ impl World {
             net,
             hosts,
             works: Vec::new(),
+            hot_slots: VecDeque::new(),
             phase: Phase::Forming,
             violation: None,
         }
@@ -326,6 +333,13 @@ impl World {
         let id = self.counts.works;
         self.works.push((id, Some(work)));
         self.schedule(self.now_us, Event::Work(id));
+    }
+
+    /// Notes that there is work going on about these slots.
+    pub(crate) fn heat(&mut self, slots: &[Slot]) {
+        self.hot_slots.extend(slots);
+        let cold = self.hot_slots.len().saturating_sub(MAX_HOT_SLOTS);
+        self.hot_slots.drain(..cold);
     }
 
     /// Whether some work has a part for this host.
