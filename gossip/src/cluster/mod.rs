@@ -51,7 +51,9 @@ use picture::PictureCache;
 /// it is done; the machine puts it in front of whatever depends on it. That is how no frame ever
 /// shows an epoch, a slot or a role that a crash could take back (invariants 2, 5, 7, 10). The
 /// answer to a command goes to its client, and a [`Cluster::view`] to the workers, only after the
-/// outputs of the call have taken effect.
+/// outputs of the call have taken effect. If a disk hangs, outputs queue up behind it, the news
+/// that this node is in a minority among them: a server whose workers have no new view, and no
+/// word that the driver is well, for a node timeout must stop to serve (invariant 15).
 ///
 /// **Time.** Then [`Cluster::poll_timeout`] says when [`Input::Tick`] is due. A tick may come
 /// late; one that comes early does nothing.
