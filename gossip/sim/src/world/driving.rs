@@ -218,7 +218,8 @@ impl World {
             .expect("a running process");
         let mut view_changed = false;
         // Anything that changes more than times and counters also writes, logs, or drops.
-        let mut is_notable = cause.is_rare();
+        // Links are looked at to know whom each of them leads to.
+        let mut is_notable = cause.is_rare() || matches!(cause, Cause::Link);
         let mut dropped: Vec<Box<SlotBitmap>> = Vec::new();
         while let Some(output) = process.cluster.poll_output() {
             is_notable |= !matches!(output, Output::Send { .. } | Output::ViewChanged);
