@@ -330,7 +330,11 @@ impl Connection {
     /// Writes the batch's replies straight from the worker's buffer, if nothing waits before them.
     fn send_replies(&mut self, worker: &mut Worker, cx: &mut Context<'_>) {
         let mut sent = 0;
-        if self.output.is_empty() {
+        let limit = worker.config.client_output_buffer_limit[ClientClass::Normal as usize];
+        let pending = self.output.len() - self.output_sent + worker.reply.len();
+        // As Redis: who asks for more than it may have gets nothing of it.
+        let too_much = limit.hard_bytes > 0 && pending as u64 > limit.hard_bytes;
+        if self.output.is_empty() && !too_much {
             while sent < worker.reply.len() {
                 match self.stream.poll_write(cx, &worker.reply.as_slice()[sent..]) {
                     Poll::Ready(Ok(n)) if n > 0 => {

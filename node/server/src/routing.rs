@@ -33,6 +33,9 @@ pub(crate) fn route(
     key: Option<(KeyHash, u16)>,
     args: Args<'_>,
 ) -> Routed {
+    if worker.bus_silent && (command.has_keys() || is_exec(command)) {
+        return Routed::Refused(Refusal::Down.text(view, false));
+    }
     if let Some((_, partition)) = key
         && command.has_single_key()
         && let Some(slot) = Slot::new(partition)

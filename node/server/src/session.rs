@@ -164,6 +164,10 @@ impl Session {
             // The limits may have been changed from another worker.
             worker.follow_config();
             let mut batch = std::mem::take(&mut worker.batch);
+            self.client
+                .live
+                .query_bytes
+                .store(buffer.len() - done, Relaxed);
             let parsed = self.parse(&mut batch, worker, buffer, done);
             let stop = self.execute_batch(&mut batch, worker, buffer, &mut done);
             worker.batch = batch;
@@ -644,6 +648,9 @@ impl Session {
         let stats = &worker.stats.per_command[command.index];
         stats.record(nanos, worker.config.latency_tracking);
         worker.stats.commands.add(1);
+        if nanos >= worker.slow_nanos {
+            self.log_slow(worker, command, args, nanos);
+        }
         if worker.reply.as_slice().get(reply_start) == Some(&b'-') {
             count_error(self.server, worker, reply_start);
             stats.failed.add(1);

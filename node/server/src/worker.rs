@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hexad_commands::{Effects, Env};
 use hexad_gossip::View;
@@ -56,6 +56,11 @@ pub(crate) struct Worker {
     config_generation: u64,
     /// The cluster as of this batch; `None` in stand-alone mode.
     pub(crate) view: Option<Arc<View>>,
+    /// The cluster thread's beat as last seen, and since when it has been that.
+    bus_beat: (u64, Instant),
+    /// The cluster thread has said nothing for a node timeout: others may have taken over this
+    /// node's slots without its knowing.
+    pub(crate) bus_silent: bool,
     /// Converts the time stamps of commands.
     pub(crate) clock: quanta::Clock,
     /// Raw time stamp of the start of the command that runs.
@@ -112,6 +117,8 @@ impl Worker {
             config_generation: server.config_generation.load(Relaxed),
             config,
             view: None,
+            bus_beat: (0, Instant::now()),
+            bus_silent: false,
             ticks: clock.raw(),
             now_ms: unix_ms(),
             now_ms_at: 0,
@@ -177,6 +184,24 @@ impl Worker {
         self.env = self.server.env(&self.config);
         let slow_micros = u64::try_from(self.config.slowlog_log_slower_than_us);
         self.slow_nanos = slow_micros.map_or(u64::MAX, |micros| micros.saturating_mul(1000));
+    }
+
+    /// Looks whether the cluster thread is still at work.
+    fn watch_bus(&mut self) {
+        let Some(cluster) = &self.server.cluster else {
+            return;
+        };
+        let beat = cluster.beat();
+        if beat != self.bus_beat.0 {
+            self.bus_beat = (beat, Instant::now());
+        }
+        // Less than a second could be the machine's own hiccup: both threads tick at 10 Hz.
+        let timeout = Duration::from_millis(self.config.cluster.node_timeout_ms.max(1000));
+        let silent = self.bus_beat.1.elapsed() > timeout;
+        if silent && !self.bus_silent {
+            tracing::warn!("The cluster thread hangs; keys are not served until it goes on");
+        }
+        self.bus_silent = silent;
     }
 
     /// Ends the running command: returns what it took, in nanoseconds, and starts the next one.
@@ -261,6 +286,7 @@ async fn cron(server: &'static Server) {
         with(|worker| {
             let _pass = server.gates.enter(worker.id);
             worker.begin_batch();
+            worker.watch_bus();
             expiry.run(worker);
             worker.end_batch();
             worker.trim_buffers();

@@ -72,19 +72,44 @@ impl Partition {
     }
 
     /// Exchanges the contents of two databases, and touches the watched keys that either has.
-    pub fn swap(&mut self, a: usize, b: usize) {
+    ///
+    /// A watched key that is past its time counts as absent, before and after: it is deleted here.
+    /// Returns how many were.
+    pub fn swap(&mut self, a: usize, b: usize, now_ms: i64) -> usize {
         if a == b {
-            return;
+            return 0;
         }
-        if let Some(watched) = &self.watched {
+        let mut expired = 0;
+        if let Some(watched) = self.watched.take() {
+            for key in watched.keys(a).chain(watched.keys(b)) {
+                expired += [a, b]
+                    .into_iter()
+                    .filter(|&db| self.expire(db, key, now_ms))
+                    .count();
+            }
             for db in [a, b] {
                 watched.touch_where(db, |key| self.contains(a, key) || self.contains(b, key));
             }
+            self.watched = Some(watched);
         }
         let empty = Db::new(self.first.seed().clone());
         let taken = std::mem::replace(self.db_mut(a), empty);
         let taken = std::mem::replace(self.db_mut(b), taken);
         *self.db_mut(a) = taken;
+        expired
+    }
+
+    /// Deletes a key if it is past its time, without touching its watchers.
+    fn expire(&mut self, db: usize, key: &[u8], now_ms: i64) -> bool {
+        let db = self.db_mut(db);
+        let hash = db.seed().hash(key);
+        let expired = db
+            .get(key, hash)
+            .is_some_and(|entry| entry.is_expired(now_ms));
+        if expired {
+            db.remove(key, hash);
+        }
+        expired
     }
 
     /// Empties database `db` at once, and touches its watched keys that exist. See [`Db::take_all`].

@@ -85,6 +85,15 @@ impl WatchRegistry {
         }
     }
 
+    /// The watched keys of `db`.
+    pub(crate) fn keys(&self, db: usize) -> impl Iterator<Item = &[u8]> {
+        self.databases
+            .get(&db)
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| &**key)
+    }
+
     /// Sets the flags of the watchers of those keys of `db` that `affected` chooses.
     pub(crate) fn touch_where(&self, db: usize, affected: impl Fn(&[u8]) -> bool) {
         for (key, flags) in self.databases.get(&db).into_iter().flatten() {

@@ -328,7 +328,7 @@ fn watchers_learn_of_changes() {
         .db_mut(1)
         .set(b"b", seed.hash(b"b"), b"v", None)
         .unwrap();
-    partition.swap(0, 1);
+    partition.swap(0, 1, 0);
     assert_eq!(dirty(), [false, true, false]);
     clear();
     assert_eq!(partition.flush(0).len(), 1);
@@ -359,8 +359,8 @@ fn swapped_databases_change_places() {
     let hash = HashSeed::new(1, 2).hash(b"k");
     partition.db_mut(0).set(b"k", hash, b"zero", None).unwrap();
     partition.db_mut(3).set(b"k", hash, b"three", None).unwrap();
-    partition.swap(0, 3);
-    partition.swap(1, 1);
+    partition.swap(0, 3, 0);
+    partition.swap(1, 1, 0);
     let text = |db: usize| partition.db(db).get(b"k", hash).map(text_of);
     assert_eq!(
         (text(0), text(3)),

@@ -1,7 +1,7 @@
 //! Commands over all partitions: KEYS, DBSIZE, RANDOMKEY, FLUSHDB, FLUSHALL, SWAPDB; and what
 //! CLUSTER asks of one slot.
 
-use hexad_resp::{Args, Reply, parse_i64};
+use hexad_resp::{Args, parse_i64};
 use hexad_store::Partition;
 use rand::Rng;
 
@@ -164,7 +164,7 @@ pub fn swapdb(ctx: &mut KeyspaceCtx<'_>, args: &Args<'_>) {
     let Some(second) = index(2) else {
         return ctx.reply.error(INVALID_SECOND_DB);
     };
-    if swap_everywhere(ctx.keyspace, first, second) {
+    if swap_everywhere(ctx, first, second) {
         ctx.effects.dirty += 1;
         ctx.reply.ok();
     } else {
@@ -173,34 +173,20 @@ pub fn swapdb(ctx: &mut KeyspaceCtx<'_>, args: &Args<'_>) {
 }
 
 /// Swaps two databases in all partitions; false if there is no such database.
-fn swap_everywhere(keyspace: &dyn Keyspace, first: i32, second: i32) -> bool {
+fn swap_everywhere(ctx: &mut KeyspaceCtx<'_>, first: i32, second: i32) -> bool {
     let (Ok(first), Ok(second)) = (usize::try_from(first), usize::try_from(second)) else {
         return false;
     };
-    let mut exist = false;
+    let (keyspace, mut exist) = (ctx.keyspace, false);
     for index in 0..keyspace.partitions() {
         keyspace.visit(index, &mut |partition| {
             exist = first.max(second) < partition.databases();
             if exist {
-                partition.swap(first, second);
+                ctx.effects.expired += partition.swap(first, second, ctx.now_ms) as u64;
             }
         });
     }
     exist
-}
-
-/// What CLUSTER COUNTKEYSINSLOT replies for the slot's partition.
-pub fn count_keys_in_slot(partition: &Partition) -> usize {
-    partition.db(0).len()
-}
-
-/// What CLUSTER GETKEYSINSLOT replies for the slot's partition: at most `max` keys.
-pub fn reply_keys_in_slot(partition: &Partition, max: usize, reply: &mut Reply) {
-    let db = partition.db(0);
-    reply.array(max.min(db.len()));
-    for entry in db.iter().take(max) {
-        reply.bulk(entry.key());
-    }
 }
 
 pub(super) fn for_each_non_empty(keyspace: &dyn Keyspace, mut visit: impl FnMut(&mut Partition)) {

@@ -31,9 +31,7 @@ pub use expire::{
     expire, expireat, expiretime, persist, pexpire, pexpireat, pexpiretime, pttl, ttl,
 };
 pub use generic::{copy, del, del as unlink, exists, move_key, rename, renamenx, touch, type_of};
-pub use keyspace::{
-    count_keys_in_slot, dbsize, flushall, flushdb, keys, randomkey, reply_keys_in_slot, swapdb,
-};
+pub use keyspace::{dbsize, flushall, flushdb, keys, randomkey, swapdb};
 pub use lcs::lcs;
 pub use object::{
     OBJECT_HELP, memory_usage, object_encoding, object_freq, object_help, object_idletime,

@@ -425,21 +425,6 @@ fn random_keys_are_fair_over_slots() {
 }
 
 #[test]
-fn keys_of_one_slot() {
-    let mut server = Harness::cluster();
-    for number in 0..5 {
-        server.run(&format!("SET {{t}}{number} v"));
-    }
-    let partition = server.partition(b"{t}");
-    assert_eq!(super::count_keys_in_slot(partition), 5);
-    let mut reply = Reply::new();
-    super::reply_keys_in_slot(partition, 3, &mut reply);
-    assert!(reply.as_slice().starts_with(b"*3\r\n"));
-    super::reply_keys_in_slot(partition, usize::MAX, &mut reply);
-    assert!(reply.as_slice().windows(4).any(|part| part == b"*5\r\n"));
-}
-
-#[test]
 fn digest_is_that_of_redis() {
     let mut server = Harness::stand_alone();
     server.run("MSET a 1 b 2 c hello");

@@ -110,6 +110,7 @@ impl<H: Host> Driver<H> {
                 }
                 () = next_timeout(&self.cluster, self.clock) => {
                     self.cluster.handle(self.clock.now(), Input::Tick);
+                    self.shared.beat.fetch_add(1, Relaxed);
                 }
                 _ = housekeeping.tick() => self.housekeep(),
             }

@@ -33,6 +33,8 @@ pub struct ClusterHandle {
 pub(super) struct Shared {
     /// The current view.
     pub(super) view: ArcSwap<View>,
+    /// Rises with every tick of the state machine.
+    pub(super) beat: AtomicU64,
     /// Open links of the bus.
     pub(super) links: AtomicUsize,
     /// Bytes that wait on the links.
@@ -70,6 +72,7 @@ impl Shared {
     pub(super) fn new(view: Arc<View>, requests: UnboundedSender<Request>) -> Arc<Self> {
         Arc::new(Self {
             view: ArcSwap::new(view),
+            beat: AtomicU64::new(0),
             links: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             bad_frames: AtomicU64::new(0),
@@ -171,6 +174,12 @@ impl ClusterHandle {
         self.view()
             .owner(slot)
             .is_some_and(|owner| owner.flags.contains(NodeFlags::MYSELF))
+    }
+
+    /// A number that rises several times a second while the cluster thread runs. It stands still
+    /// while the thread waits for a disk that hangs; the view is not to be trusted for long then.
+    pub fn beat(&self) -> u64 {
+        self.shared.beat.load(Relaxed)
     }
 
     /// INFO's `cluster_connections`: open links of the bus.

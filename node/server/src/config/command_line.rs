@@ -130,7 +130,8 @@ impl<'a> Sources<'a> {
 }
 
 /// Turns `--name value …` into lines. As in Redis 7.0, what follows a name that has no value yet is its value, even
-/// if it begins with `--`; but `--save` may stand alone and then means `save ""`.
+/// if it begins with `--`; but name and value may be one argument (`"--port 1"`), and `--save` may stand alone and
+/// then means `save ""`.
 fn option_lines(args: &[Vec<u8>]) -> Vec<u8> {
     let mut lines = Vec::new();
     let mut values_of_last = None;
@@ -140,7 +141,7 @@ fn option_lines(args: &[Vec<u8>]) -> Vec<u8> {
         if let Some(name) = arg.strip_prefix(b"--").filter(|_| may_be_name) {
             end_option(&mut lines, values_of_last, last_is_save);
             lines.extend(name);
-            values_of_last = Some(0);
+            values_of_last = Some(usize::from(has_value(name)));
             last_is_save = name.eq_ignore_ascii_case(b"save");
         } else {
             if values_of_last.is_some() || !lines.is_empty() {
@@ -154,6 +155,11 @@ fn option_lines(args: &[Vec<u8>]) -> Vec<u8> {
         lines.extend(b" \"\"");
     }
     lines
+}
+
+/// Whether an argument is a name and its value.
+fn has_value(name: &[u8]) -> bool {
+    name.trim_ascii().iter().any(u8::is_ascii_whitespace)
 }
 
 fn end_option(lines: &mut Vec<u8>, values: Option<usize>, is_save: bool) {
@@ -176,7 +182,7 @@ mod tests {
 
     #[test]
     fn options_become_lines() {
-        let cases: [(&[&str], &str); 9] = [
+        let cases: [(&[&str], &str); 10] = [
             (&[], ""),
             (&["--port", "1"], "port \"1\""),
             (
@@ -192,6 +198,10 @@ mod tests {
             (&["--save", "", "--save", "1 2"], "save \"\"\nsave \"1 2\""),
             (&["x", "--port", "1"], "\"x\"\nport \"1\""),
             (&["--port=1"], "port=1"),
+            (
+                &["--maxmemory 7mb", "--port", "1"],
+                "maxmemory 7mb\nport \"1\"",
+            ),
         ];
         for (args, expected) in cases {
             assert_eq!(lines(args), expected, "{args:?}");
