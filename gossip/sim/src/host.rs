@@ -123,6 +123,14 @@ impl Process {
         Some(end)
     }
 
+    /// The machine has closed a link. Nothing that still comes in on it counts, though the
+    /// connection itself may have to wait for the disk until it is closed.
+    pub(crate) fn deafen(&mut self, link: LinkId) {
+        if let Some(end) = self.links.get(&link) {
+            self.ends.remove(end);
+        }
+    }
+
     /// The end that a link is.
     pub(crate) fn end_of(&self, link: LinkId) -> Option<(ConnId, Side)> {
         self.links.get(&link).copied()
@@ -139,7 +147,7 @@ impl Process {
             Stimulus::Network(conn, side, Arrival::Accepted { .. }, _) => Some((*conn, *side)),
             _ => None,
         });
-        self.ends.keys().copied().chain(waiting).collect()
+        self.links.values().copied().chain(waiting).collect()
     }
 
     /// Whether everything that it has put out has been done.

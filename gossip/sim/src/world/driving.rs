@@ -230,8 +230,10 @@ impl World {
                         .note(self.now_us, host, format_args!("log: {text}"));
                 }
                 output => {
-                    if let Output::DropKeys(slots) = &output {
-                        dropped.push(slots.clone());
+                    match &output {
+                        Output::DropKeys(slots) => dropped.push(slots.clone()),
+                        Output::Close { link } => process.deafen(*link),
+                        _ => {}
                     }
                     process.effects.push_back(Effect::Output(output));
                 }
