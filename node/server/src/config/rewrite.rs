@@ -37,6 +37,10 @@ impl Config {
         for directive in &DIRECTIVES {
             let mut places = text.lines_of(directive.id).into_iter();
             let mut lines = self.lines_of(directive);
+            // A file that names one snapshot point names all: the first replaces the default.
+            if directive.id == Id::Save && places.len() > 0 {
+                lines.iter_mut().for_each(|line| line.needed = true);
+            }
             // Where there are fewer places than lines, those that must be there get them.
             lines.sort_by_key(|line| !line.needed);
             for line in lines {
@@ -272,6 +276,9 @@ mod tests {
             "dir /\nsave 1 2\n# a\nsave 3 4\n# b\nclient-output-buffer-limit pubsub 1mb 2kb 3\n";
         let fewer = "dir …\nsave 7 8\n# a\n\n# b\nclient-output-buffer-limit pubsub 1mb 2kb 3\n";
         assert_eq!(rewritten(old, &[("save", "7 8")]), fewer);
+        let back = "dir …\nsave 3600 1\n\n# Added by CONFIG REWRITE\nsave 300 100\nsave 60 10000\n";
+        let default = [("save", "3600 1 300 100 60 10000")];
+        assert_eq!(rewritten("dir /\nsave 9 9\n", &default), back);
         let none = "dir …\nsave \"\"\n# x\n";
         assert_eq!(rewritten("dir /\nsave 1 2\n# x\n", &[("save", "")]), none);
         let more = "dir …\nsave 1 2\n\n# Added by CONFIG REWRITE\nsave 3 4\n";
