@@ -16,7 +16,6 @@ use std::net::IpAddr;
 
 use hexad_slots::{Slot, SlotBitmap, SlotRange, SlotRangeError};
 
-use crate::view::write_moves;
 use crate::{Config, Millis, NodeFlags, NodeId};
 
 /// The contents of a nodes.conf.
@@ -363,6 +362,21 @@ impl fmt::Display for NodeLine {
         write_moves(&mut line, &self.migrating, &self.importing)?;
         f.write_str(&line)
     }
+}
+
+/// ` [5->-id]` for each slot that is moved away and ` [7-<-id]` for each that comes, by slot.
+fn write_moves(
+    out: &mut String,
+    migrating: &BTreeMap<Slot, NodeId>,
+    importing: &BTreeMap<Slot, NodeId>,
+) -> fmt::Result {
+    let away = migrating.iter().map(|(slot, id)| (*slot, "->-", id));
+    let here = importing.iter().map(|(slot, id)| (*slot, "-<-", id));
+    let mut moves: Vec<_> = away.chain(here).collect();
+    moves.sort_by_key(|(slot, ..)| *slot);
+    moves
+        .into_iter()
+        .try_for_each(|(slot, arrow, id)| write!(out, " [{slot}{arrow}{id}]"))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hexad_slots::{SLOT_COUNT, Slot, SlotBitmap, SlotRange};
 
+use crate::conf::NodeLine;
 use crate::frame::FrameType;
 use crate::{LinkId, Millis, NodeFlags, NodeId, PreferredEndpoint};
 
@@ -261,10 +262,33 @@ impl View {
 
     /// One node's line of CLUSTER NODES, without a line end. `tls`: the asking client uses TLS.
     pub fn node_line(&self, node: &NodeView, tls: bool) -> String {
-        let mut line = String::with_capacity(128 + 12 * node.slots.len());
-        // Writing into a String cannot fail.
-        let _ = self.write_node(&mut line, node, tls);
-        line
+        // As nodes.conf has it, but for the port that suits the client.
+        let myself = node.flags.contains(NodeFlags::MYSELF);
+        let moves = |moves: &BTreeMap<Slot, NodeId>| {
+            if myself {
+                moves.clone()
+            } else {
+                BTreeMap::new()
+            }
+        };
+        let line = NodeLine {
+            id: node.id,
+            ip: node.ip,
+            port: node.client_port(tls),
+            bus_port: node.bus_port,
+            hostname: node.hostname.to_string(),
+            shard_id: None,
+            flags: node.flags,
+            primary: node.primary,
+            ping_sent: node.ping_sent,
+            pong_received: node.pong_received,
+            config_epoch: node.config_epoch,
+            connected: node.connected,
+            slots: Box::new(self.slots_of(node)),
+            migrating: moves(&self.migrating),
+            importing: moves(&self.importing),
+        };
+        line.to_string()
     }
 
     /// The text of CLUSTER NODES. `tls`: the asking client uses TLS.
@@ -308,56 +332,6 @@ impl View {
         let _ = self.stats.write_lines(&mut text);
         text
     }
-
-    fn write_node(&self, out: &mut String, node: &NodeView, tls: bool) -> fmt::Result {
-        write!(out, "{} ", node.id)?;
-        if let Some(ip) = node.ip {
-            write!(out, "{ip}")?;
-        }
-        write!(out, ":{}@{}", node.client_port(tls), node.bus_port)?;
-        if !node.hostname.is_empty() {
-            write!(out, ",{}", node.hostname)?;
-        }
-        write!(out, " {} ", node.flags.to_words())?;
-        match node.primary {
-            Some(primary) => write!(out, "{primary}")?,
-            None => out.push('-'),
-        }
-        let link = if node.connected {
-            "connected"
-        } else {
-            "disconnected"
-        };
-        let NodeView {
-            ping_sent,
-            pong_received,
-            config_epoch,
-            ..
-        } = node;
-        write!(out, " {ping_sent} {pong_received} {config_epoch} {link}")?;
-        for range in node.slots.iter() {
-            write!(out, " {range}")?;
-        }
-        if node.flags.contains(NodeFlags::MYSELF) {
-            write_moves(out, &self.migrating, &self.importing)?;
-        }
-        Ok(())
-    }
-}
-
-/// ` [5->-id]` for each slot that is moved away and ` [7-<-id]` for each that comes, by slot.
-pub(crate) fn write_moves(
-    out: &mut String,
-    migrating: &BTreeMap<Slot, NodeId>,
-    importing: &BTreeMap<Slot, NodeId>,
-) -> fmt::Result {
-    let away = migrating.iter().map(|(slot, id)| (*slot, "->-", id));
-    let here = importing.iter().map(|(slot, id)| (*slot, "-<-", id));
-    let mut moves: Vec<_> = away.chain(here).collect();
-    moves.sort_by_key(|(slot, ..)| *slot);
-    moves
-        .into_iter()
-        .try_for_each(|(slot, arrow, id)| write!(out, " [{slot}{arrow}{id}]"))
 }
 
 impl NodeView {
