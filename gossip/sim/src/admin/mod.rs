@@ -209,12 +209,20 @@ fn advance_del_slots(world: &mut World, owner: HostId, slots: &SlotBitmap) -> Pr
     Progress::Done
 }
 
-/// Once all work is done: gives slots that no node claims to one that sees them without an owner.
+/// Once all work is done: forgets ids that are nobody's any more, which a frame that was under way
+/// for longer than a minute may have brought back, and gives slots that no node claims to one that
+/// sees them without an owner.
 pub(crate) fn tidy(world: &mut World) -> Option<Work> {
     let hosts: Vec<HostId> = world
         .host_ids()
         .filter(|&host| world.answers(host))
         .collect();
+    for &host in &hosts {
+        let view = world.view(host)?;
+        if let Some(&ghost) = world.retired_ids.iter().find(|&&id| view.knows(id)) {
+            return Some(Work::Command(host, Admin::Forget(ghost)));
+        }
+    }
     for &host in &hosts {
         let Some(view) = world.view(host).filter(|view| view.is_primary(view.me())) else {
             continue;

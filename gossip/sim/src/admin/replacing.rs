@@ -63,6 +63,9 @@ impl Replacement {
             dataset_empty: true,
         };
         if world.admin(self.host, reset).is_ok() {
+            if self.hard {
+                world.retired_ids.push(id);
+            }
             self.stage = Stage::Forget(id);
         }
     }

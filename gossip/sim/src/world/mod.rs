@@ -94,6 +94,8 @@ pub(crate) struct World {
     pub(crate) hosts: Vec<Host>,
     pub(crate) ledger: Ledger,
     works: Vec<(u64, Option<Work>)>,
+    /// Ids that nodes had before a RESET HARD.
+    pub(crate) retired_ids: Vec<NodeId>,
     /// Slots that administrators have lately worked on: clients prefer them.
     hot_slots: VecDeque<Slot>,
     phase: Phase,
@@ -129,6 +131,7 @@ impl World {
             net,
             hosts,
             works: Vec::new(),
+            retired_ids: Vec::new(),
             hot_slots: VecDeque::new(),
             phase: Phase::Forming,
             violation: None,
