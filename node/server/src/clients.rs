@@ -102,6 +102,7 @@ impl Client {
     /// one when that has lasted too long. Returns whether it was closed.
     pub(crate) fn note_output(&self, bytes: u64, limit: &OutputBufferLimit, now_ms: i64) -> bool {
         self.live.output_bytes.store(bytes as usize, Relaxed);
+        let bytes = counted_output(bytes);
         let since = &self.live.over_soft_limit_ms;
         if limit.soft_bytes == 0 || bytes <= limit.soft_bytes {
             since.store(0, Relaxed);
@@ -197,6 +198,13 @@ impl Client {
         );
         line
     }
+}
+
+/// How much of a client's pending output `client-output-buffer-limit` looks at. (Redis 7.0: not the
+/// first 16 KiB, which lie in a buffer that each client has anyway.)
+pub(crate) fn counted_output(bytes: u64) -> u64 {
+    const FREE_BYTES: u64 = 16 * 1024;
+    bytes.saturating_sub(FREE_BYTES)
 }
 
 /// What [`Clients::connect`] needs to know of a new connection.

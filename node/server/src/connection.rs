@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::clients::{Client, NewClient, flag};
+use crate::clients::{Client, NewClient, counted_output, flag};
 use crate::config::ClientClass;
 use crate::server::Server;
 use crate::session::{Session, Stop, Wait};
@@ -333,7 +333,7 @@ impl Connection {
         let limit = worker.config.client_output_buffer_limit[ClientClass::Normal as usize];
         let pending = self.output.len() - self.output_sent + worker.reply.len();
         // As Redis: who asks for more than it may have gets nothing of it.
-        let too_much = limit.hard_bytes > 0 && pending as u64 > limit.hard_bytes;
+        let too_much = limit.hard_bytes > 0 && counted_output(pending as u64) > limit.hard_bytes;
         if self.output.is_empty() && !too_much {
             while sent < worker.reply.len() {
                 match self.stream.poll_write(cx, &worker.reply.as_slice()[sent..]) {
