@@ -545,7 +545,10 @@ impl Session {
         args: Args<'_>,
     ) -> Outcome {
         if let Some(transaction) = &mut self.transaction {
-            transaction.push(command, args);
+            // What EXEC will not run anyway is not kept (and not looked at for its slot).
+            if !transaction.aborted && !self.watches.is_dirty() {
+                transaction.push(command, args);
+            }
             worker.reply.simple("QUEUED");
         }
         Outcome::Queued
