@@ -61,7 +61,8 @@ impl Histogram {
     fn upper_bound(bucket: usize) -> u64 {
         let (power, sub) = (bucket / SUB_BUCKETS, bucket % SUB_BUCKETS);
         if power < 3 {
-            return SUB_BUCKETS as u64;
+            // Never used: shorter durations count as 8 ns.
+            return SUB_BUCKETS as u64 - 1;
         }
         (1u64 << power) + ((sub as u64 + 1) << (power - 3)) - 1
     }
