@@ -214,11 +214,11 @@ impl Cluster {
     }
 
     /// Pings a node that was silent for half the node timeout, and suspects one that has not
-    /// answered for the whole of it.
+    /// answered for the whole of it. One whose address is lost is suspected like any other: who
+    /// cannot be asked must not pass for alive, or a primary could count it into its majority.
     fn watch(&mut self, at: NodeIx) {
         let node = &self.nodes[at];
-        let unwatched = NodeFlags::NOADDR | NodeFlags::HANDSHAKE;
-        if at == ME || node.is(unwatched) {
+        if at == ME || node.is(NodeFlags::HANDSHAKE) {
             return;
         }
         self.ask_acquaintance(at);

@@ -200,11 +200,12 @@ impl Client {
     }
 }
 
-/// How much of a client's pending output `client-output-buffer-limit` looks at. (Redis 7.0: not the
-/// first 16 KiB, which lie in a buffer that each client has anyway.)
+/// How much of a client's pending output `client-output-buffer-limit` looks at. (Redis 7.0: not what
+/// fits into the 16 KiB that each client has anyway; beyond that the blocks of its list of replies,
+/// which come to about the whole.)
 pub(crate) fn counted_output(bytes: u64) -> u64 {
     const FREE_BYTES: u64 = 16 * 1024;
-    bytes.saturating_sub(FREE_BYTES)
+    if bytes <= FREE_BYTES { 0 } else { bytes }
 }
 
 /// What [`Clients::connect`] needs to know of a new connection.

@@ -380,6 +380,19 @@ fn a_known_node_that_answers_in_place_of_another_has_moved_there() {
 }
 
 #[test]
+fn a_node_whose_address_is_lost_is_suspected_like_any_other() {
+    let mut lone = Lone::new();
+    lone.frame(&heartbeat(header(FrameType::Pong, 'x'), vec![]));
+    let suspicion = NodeFlags::PFAIL | NodeFlags::FAIL;
+    assert!(lone.seen('b').flags.contains(NodeFlags::NOADDR));
+    assert!(!lone.seen('b').flags.intersects(suspicion));
+    for _ in 0..2 * TIMEOUT / 100 {
+        lone.tick(100);
+    }
+    assert!(lone.seen('b').flags.intersects(suspicion));
+}
+
+#[test]
 fn a_slot_that_its_owner_gave_up_is_nobodys_after_a_while() {
     let mut lone = Lone::new();
     let mut pong = heartbeat(header(FrameType::Pong, 'b'), vec![]);
