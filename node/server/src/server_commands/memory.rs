@@ -158,6 +158,7 @@ pub(super) fn malloc_stats(worker: &mut Worker) -> Flow {
 /// MEMORY PURGE: the allocator gives its free pages back by itself within seconds
 /// (`background_thread`, dirty decay); there is nothing left to be asked for.
 pub(super) fn purge(worker: &mut Worker) -> Flow {
+    tracing::info!("MEMORY PURGE: free pages are given back by the allocator, within seconds");
     worker.reply.ok();
     Flow::Next
 }
