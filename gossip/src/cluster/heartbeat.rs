@@ -156,16 +156,19 @@ impl Cluster {
     }
 
     /// Opens a link to a node that has none, and closes one that has gone silent: the node may
-    /// live, and only the connection be dead.
+    /// live, and only the connection be dead. What the node sends over a link of its own speaks
+    /// for it for a node timeout only: a ping that is not answered by then never will be (Redis 7.0
+    /// waits for it as long as anything arrives).
     fn keep_link(&mut self, at: NodeIx) {
         let node = &self.nodes[at];
         let silence = self.config.node_timeout_ms / 2;
         if let Some(id) = node.link {
             let created = self.links.get(id).map_or(self.now, |link| link.created);
+            let (timeout, waiting) = (self.config.node_timeout_ms, self.now - node.ping_sent);
             let silent = node.ping_sent != 0
-                && self.now - created > self.config.node_timeout_ms
-                && self.now - node.ping_sent > silence
-                && self.now.saturating_sub(node.data_received) > silence;
+                && self.now - created > timeout
+                && waiting > silence
+                && (self.now.saturating_sub(node.data_received) > silence || waiting > timeout);
             if !silent {
                 return;
             }

@@ -196,3 +196,26 @@ fn a_connection_that_hangs_is_opened_anew() {
     assert_eq!(net.flags(0, 1), "master");
     net.assert_agreement();
 }
+
+#[test]
+fn a_ping_whose_answer_was_lost_is_not_waited_for_forever() {
+    let mut net = Net::primaries(3);
+    net.run(2 * TIMEOUT);
+    // One ping of host 0 to host 1 vanishes; all else arrives, also what host 1 sends by itself.
+    while net.seen(0, 1).ping_sent == 0 {
+        net.cuts = vec![(0, 1)];
+        net.run(10);
+        net.cuts.clear();
+    }
+    net.run_until(2 * TIMEOUT, |net| {
+        let publish = Admin::Publish {
+            sharded: false,
+            channel: "news".into(),
+            message: "none".into(),
+        };
+        net.admin(1, publish);
+        net.seen(0, 1).ping_sent == 0
+    });
+    assert_eq!(net.flags(0, 1), "master");
+    net.assert_agreement();
+}
