@@ -7,6 +7,16 @@
 
 use crate::args::ArgRange;
 
+/// The words of a text in which blanks and quotes mean what they do in an inline command; `None`
+/// when a quote does not close properly.
+pub fn split_words(text: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut text = text.to_vec();
+    let mut args = Vec::new();
+    split(&mut text, &mut args)?;
+    let word = |range: &ArgRange| text[range.start..range.end].to_vec();
+    Some(args.iter().map(word).collect())
+}
+
 /// Splits `line` and appends where its arguments lie; `None` when a quote does not close properly.
 ///
 /// Unescaping never lengthens anything, so an argument is written over its own source text: the
@@ -103,17 +113,6 @@ fn is_space(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    fn split_to_strings(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-        let mut line = line.to_vec();
-        let mut args = Vec::new();
-        split(&mut line, &mut args)?;
-        Some(
-            args.iter()
-                .map(|range| line[range.start..range.end].to_vec())
-                .collect(),
-        )
-    }
-
     #[test]
     fn lines() {
         type Case<'a> = (&'a [u8], Option<&'a [&'a [u8]]>);
@@ -142,7 +141,7 @@ mod tests {
         ];
         for (line, expected) in cases {
             let expected = expected.map(|args| args.iter().map(|arg| arg.to_vec()).collect());
-            assert_eq!(split_to_strings(line), expected, "{}", line.escape_ascii());
+            assert_eq!(split_words(line), expected, "{}", line.escape_ascii());
         }
     }
 }

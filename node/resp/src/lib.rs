@@ -7,6 +7,7 @@
 //!   a pipelined command costs no allocation and no copy.
 //! * [`Args`] is one command's arguments: the buffer and its ranges.
 //! * [`Reply`] appends replies to a `Vec<u8>` and converts what RESP2 cannot say.
+//! * [`split_words`] is the quoting of inline commands, for texts that come from elsewhere.
 //! * [`parse_i64`] and [`write_double`] are the protocol's integer and double texts.
 
 mod args;
@@ -16,6 +17,7 @@ mod reply;
 mod request;
 
 pub use args::{ArgRange, Args, ArgsIter};
+pub use inline::split_words;
 pub use number::{parse_i64, write_double};
 pub use reply::{Deferred, Proto, Reply};
 pub use request::{INLINE_MAX_BYTES, Limits, Parsed, ProtocolError, RequestParser};
