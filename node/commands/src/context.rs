@@ -2,7 +2,7 @@
 
 use hexad_resp::Reply;
 use hexad_store::{
-    Db, Detached, Entry, HashSeed, KeyHash, LfuSettings, Partition, Stored, TooLong, lfu_access,
+    DbMut, Detached, Entry, HashSeed, KeyHash, LfuSettings, Partition, Stored, TooLong, lfu_access,
     lfu_new, lru_clock,
 };
 use rand::Rng;
@@ -275,7 +275,7 @@ impl Ctx<'_> {
 impl Ctx<'_> {
     /// The selected database.
     #[inline]
-    pub fn database(&mut self) -> &mut Db {
+    pub fn database(&mut self) -> DbMut<'_> {
         self.partition.db_mut(self.db)
     }
 
@@ -321,7 +321,7 @@ impl Ctx<'_> {
 
     /// Replaces a value by an integer; the expiry stays.
     pub fn set_number(&mut self, key: Key<'_>, value: i64) -> Result<(), TooLong> {
-        let db = self.partition.db_mut(self.db);
+        let mut db = self.partition.db_mut(self.db);
         if !db.replace_int(key.bytes, key.hash, value) {
             let stored = db.set_int(key.bytes, key.hash, value, None)?;
             self.env.start_clock(&stored, self.now_ms);
@@ -338,7 +338,7 @@ impl Ctx<'_> {
         offset: usize,
         part: &[u8],
     ) -> Result<usize, TooLong> {
-        let db = self.partition.db_mut(self.db);
+        let mut db = self.partition.db_mut(self.db);
         let created = db.get(key.bytes, key.hash).is_none();
         let len = db.set_range(key.bytes, key.hash, offset, part)?;
         if let Some(entry) = db.get(key.bytes, key.hash) {
@@ -370,7 +370,7 @@ impl Ctx<'_> {
 
     /// Removes the expiry of a key; returns whether it had one.
     pub fn persist(&mut self, key: Key<'_>) -> bool {
-        let db = self.partition.db_mut(self.db);
+        let mut db = self.partition.db_mut(self.db);
         let entry = db.get(key.bytes, key.hash);
         let volatile = entry.is_some_and(|entry| entry.expire_at().is_some());
         if volatile {
@@ -405,7 +405,7 @@ impl Ctx<'_> {
                 max: KEY_MAX_BYTES,
             });
         }
-        let db = self.partition.db_mut(self.db);
+        let mut db = self.partition.db_mut(self.db);
         let Some(entry) = db.remove(from.bytes, from.hash) else {
             return Ok(false);
         };

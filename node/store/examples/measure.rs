@@ -10,7 +10,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use hexad_store::{Db, HashSeed, KeyHash, Partition};
+use hexad_store::{DbMut, HashSeed, KeyHash, Partition};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rustix::time::{ClockId, clock_gettime};
@@ -83,31 +83,30 @@ fn one_table(keys: u64) {
     for run in 0..RUNS {
         let seed = HashSeed::new(1, 2);
         let mut partition = Partition::new(1, seed.clone());
-        let db = partition.db_mut(0);
         let before = allocated_bytes();
         for id in 0..keys {
             let key = key_of(id);
             let hash = seed.hash(&key);
-            inserts.time(id, || insert(db, &key, hash));
+            inserts.time(id, || insert(partition.db_mut(0), &key, hash));
         }
         if run == 0 {
             let each = (allocated_bytes() - before) as f64 / keys as f64;
             println!(
                 "{keys} keys in one table: {each:.1} bytes a key; {:?}",
-                db.stats()
+                partition.db(0).stats()
             );
         }
         for id in 0..keys {
             let key = key_of(id);
             let hash = seed.hash(&key);
-            removes.time(id, || drop(db.remove(&key, hash)));
+            removes.time(id, || drop(partition.db_mut(0).remove(&key, hash)));
         }
     }
     inserts.print("  insert");
     removes.print("  remove");
 }
 
-fn insert(db: &mut Db, key: &[u8], hash: KeyHash) {
+fn insert(db: DbMut<'_>, key: &[u8], hash: KeyHash) {
     db.set_string(key, hash, &[b'v'; 64], None).expect("short");
 }
 
@@ -117,7 +116,7 @@ fn rounds(
     (partitions, keys): (&mut [Partition], u64),
     seed: &HashSeed,
     prefetch: bool,
-    mut work: impl FnMut(&mut Db, &[u8], KeyHash),
+    mut work: impl FnMut(DbMut<'_>, &[u8], KeyHash),
 ) {
     let mut rng = SmallRng::seed_from_u64(3);
     let keys: Vec<[u8; 16]> = (0..ROUNDS)
@@ -138,7 +137,7 @@ fn run_batch(
     partitions: &mut [Partition],
     seed: &HashSeed,
     prefetch: bool,
-    work: &mut impl FnMut(&mut Db, &[u8], KeyHash),
+    work: &mut impl FnMut(DbMut<'_>, &[u8], KeyHash),
 ) {
     let mut hashes = [(0, seed.hash(b"")); BATCH];
     for (key, place) in batch.iter().zip(&mut hashes) {

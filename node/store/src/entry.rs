@@ -7,11 +7,11 @@
 //! |        | length | i64/len/ptr   | i64, if any   |               | if any          |
 //! +--------+--------+---------------+- - - - - - - -+--------- - - -+----------- - - -+
 //!
-//! meta:   31           8    7      3..0
-//!        +--------------+--------+------+
-//!        | access clock | expiry | kind |     value: kind Int       the integer
-//!        | 24 bits      | ?      |      |            kind Embedded* length of the embedded value
-//!        +--------------+--------+------+            kind Heap      pointer to a HeapString
+//! meta:   31           8    7        6        3..0
+//!        +--------------+--------+----------+------+
+//!        | access clock | expiry | genera-  | kind |     value: kind Int       the integer
+//!        | 24 bits      | ?      | tion     |      |            kind Embedded* length of the embedded value
+//!        +--------------+--------+----------+------+            kind Heap      pointer to a HeapString
 //! ```
 //!
 //! A 16-byte key with a 64-byte value takes exactly 96 bytes, a size class. The allocation is always as
@@ -56,6 +56,7 @@ const EXPIRY_BYTES: usize = size_of::<i64>();
 
 const KIND_MASK: u32 = 0x0F;
 const HAS_EXPIRY: u32 = 0x80;
+const GENERATION: u32 = 0x40;
 const CLOCK_SHIFT: u32 = 8;
 
 const _: () = assert!(HEADER_BYTES == 16 && size_of::<Value>() == 8);
@@ -216,6 +217,28 @@ impl Entry {
             .set((clock & ACCESS_CLOCK_MAX) << CLOCK_SHIFT | rest);
     }
 
+    /// One of the two generations by which snapshots tell what they have still to get.
+    #[inline]
+    pub(crate) fn generation(&self) -> bool {
+        self.header.meta.get() & GENERATION != 0
+    }
+
+    #[inline]
+    pub(crate) fn set_generation(&self, generation: bool) {
+        let rest = self.header.meta.get() & !GENERATION;
+        let bit = if generation { GENERATION } else { 0 };
+        self.header.meta.set(rest | bit);
+    }
+
+    /// Bytes of the key and the value.
+    pub(crate) fn len_bytes(&self) -> usize {
+        let value = match self.value() {
+            ValueRef::Int(_) => 0,
+            ValueRef::Str(bytes) => bytes.len(),
+        };
+        self.header.key_len as usize + value
+    }
+
     /// Bytes that the entry's allocations take, without its cell in the table.
     pub fn memory_bytes(&self) -> usize {
         let own = size_class::round_up(self.header.used_bytes());
@@ -311,7 +334,7 @@ fn used_bytes(has_expiry: bool, key_len: usize, embedded_len: usize) -> usize {
 /// The entry at `raw`.
 ///
 /// # Safety
-/// `raw` is a live entry that nobody changes (but for its access clock) during `'a`.
+/// `raw` is a live entry that nobody changes (but for its access clock and generation) during `'a`.
 #[inline]
 pub(crate) unsafe fn entry_at<'a>(raw: NonNull<Header>) -> &'a Entry {
     // SAFETY: a live entry starts with its header; its tail is initialised up to used_bytes(), which with

@@ -7,6 +7,7 @@
 use crate::entry::OwnedEntry;
 use crate::geometry::{CURSOR_BITS, Geometry};
 use crate::hash::KeyHash;
+use crate::snapshot::Marks;
 use crate::table::{Table, position_of_tag};
 
 /// Cells that cost as much to walk over as one entry to look at.
@@ -34,8 +35,13 @@ impl<G: Geometry> Table<G> {
         cursor: &mut u64,
         now_ms: i64,
         max_work: usize,
+        marks: &Marks<'_>,
         mut on_expired: impl FnMut(OwnedEntry),
     ) -> ExpireStats {
+        let mut on_expired = |entry: OwnedEntry| {
+            marks.before_change(&entry);
+            on_expired(entry);
+        };
         let shift = 64 - CURSOR_BITS;
         let mut stats = ExpireStats::default();
         let mut position = *cursor << shift;

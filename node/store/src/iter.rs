@@ -20,9 +20,22 @@ impl<G: Geometry> Table<G> {
     /// Passes entries from `cursor` on to `visit`, about `count`; gives the cursor for the next call, or 0
     /// after the last entry. The contract is told in the `table` module.
     pub(crate) fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&Entry)) -> u64 {
+        self.walk(cursor, count, |entry| {
+            visit(entry);
+            1
+        })
+    }
+
+    /// As [`Table::scan`], until what `visit` says that the entries cost comes to `max_cost`.
+    pub(crate) fn walk(
+        &self,
+        cursor: u64,
+        max_cost: usize,
+        mut visit: impl FnMut(&Entry) -> usize,
+    ) -> u64 {
         let shift = 64 - CURSOR_BITS;
         let mut position = cursor << shift;
-        let mut left = count.max(1);
+        let mut left = max_cost.max(1);
         loop {
             let (segment, next) = self.segment_at(position);
             let tag = KeyHash(position).tag(segment.depth());
@@ -66,13 +79,13 @@ impl<G: Geometry> Table<G> {
     }
 }
 
-/// Visits the entries from `tag` on until none is `left` to visit; entries with equal tags together.
+/// Visits the entries from `tag` on until nothing is `left` of what they may cost; entries with equal tags together.
 /// Gives the tag to go on with, or none at the end.
 fn scan_segment(
     segment: &Segment,
     tag: u32,
     left: &mut usize,
-    visit: &mut impl FnMut(&Entry),
+    visit: &mut impl FnMut(&Entry) -> usize,
 ) -> Option<u32> {
     let mut last = None;
     for (index, cell) in segment.cells().iter().enumerate().skip(segment.home(tag)) {
@@ -83,9 +96,8 @@ fn scan_segment(
             return Some(cell.tag());
         }
         segment.prefetch_at(index + PREFETCH_CELLS);
-        visit(entry);
+        *left = left.saturating_sub(visit(entry));
         last = Some(cell.tag());
-        *left = left.saturating_sub(1);
     }
     None
 }

@@ -4,9 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::db::{Db, Detached};
+use crate::db_mut::DbMut;
 use crate::entry::OwnedEntry;
 use crate::expire::ExpireStats;
 use crate::hash::HashSeed;
+use crate::snapshot::{Marks, Snapshot};
 use crate::watch::{WatchFlag, WatchRegistry};
 
 /// A slot in cluster mode, all databases otherwise; and who watches which of its keys.
@@ -19,6 +21,8 @@ pub struct Partition {
     others: Option<Box<Others>>,
     /// There while anybody watches anything.
     watched: Option<Box<WatchRegistry>>,
+    /// The last snapshot that the partition has entered.
+    snapshot: Option<Arc<Snapshot>>,
 }
 
 /// One pointer to them is all that a partition has room for.
@@ -37,6 +41,7 @@ impl Partition {
             first: Db::new(seed),
             others: (!others.is_empty()).then(|| Box::new(Others(others))),
             watched: None,
+            snapshot: None,
         }
     }
 
@@ -63,11 +68,15 @@ impl Partition {
     /// # Panics
     /// As [`Partition::db`].
     #[inline]
-    pub fn db_mut(&mut self, index: usize) -> &mut Db {
-        match (index, &mut self.others) {
+    pub fn db_mut(&mut self, index: usize) -> DbMut<'_> {
+        let db = match (index, &mut self.others) {
             (0, _) => &mut self.first,
             (_, Some(others)) => &mut others.0[index - 1],
             (_, None) => no_database(index),
+        };
+        DbMut {
+            db,
+            marks: Marks::new(self.snapshot.as_deref(), index),
         }
     }
 
@@ -92,16 +101,23 @@ impl Partition {
             }
             self.watched = Some(watched);
         }
+        for db in [a, b] {
+            let mut db = self.db_mut(db);
+            // A walk that has passed one of them would miss what comes there.
+            if db.marks.is_unfinished() {
+                db.settle();
+            }
+        }
         let empty = Db::new(self.first.seed().clone());
-        let taken = std::mem::replace(self.db_mut(a), empty);
-        let taken = std::mem::replace(self.db_mut(b), taken);
-        *self.db_mut(a) = taken;
+        let taken = std::mem::replace(self.db_mut(a).db, empty);
+        let taken = std::mem::replace(self.db_mut(b).db, taken);
+        *self.db_mut(a).db = taken;
         expired
     }
 
     /// Deletes a key if it is past its time, without touching its watchers.
     fn expire(&mut self, db: usize, key: &[u8], now_ms: i64) -> bool {
-        let db = self.db_mut(db);
+        let mut db = self.db_mut(db);
         let hash = db.seed().hash(key);
         let expired = db
             .get(key, hash)
@@ -112,13 +128,13 @@ impl Partition {
         expired
     }
 
-    /// Empties database `db` at once, and touches its watched keys that exist. See [`Db::take_all`].
+    /// Empties database `db` at once, and touches its watched keys that exist. See [`DbMut::take_all`].
     pub fn flush(&mut self, db: usize) -> Detached {
         self.touch_all(db);
         self.db_mut(db).take_all()
     }
 
-    /// [`Db::expire_cycle`], which also touches the watchers of what it deletes.
+    /// [`DbMut::expire_cycle`], which also touches the watchers of what it deletes.
     pub fn expire_cycle(
         &mut self,
         db: usize,
@@ -168,6 +184,14 @@ impl Partition {
         if let Some(watched) = &self.watched {
             watched.touch_where(db, |key| self.contains(db, key));
         }
+    }
+
+    pub(crate) fn snapshot(&self) -> Option<&Snapshot> {
+        self.snapshot.as_deref()
+    }
+
+    pub(crate) fn set_snapshot(&mut self, snapshot: Arc<Snapshot>) {
+        self.snapshot = Some(snapshot);
     }
 
     fn contains(&self, db: usize, key: &[u8]) -> bool {

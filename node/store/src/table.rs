@@ -43,8 +43,7 @@
 //! * An index of buckets: it survives neither.
 //! * Remembering scans in the server: clients abandon them.
 //!
-//! The same order answers, for a walk that serialises the table while clients write, whether a key has
-//! been passed: compare its hash with the walk's position.
+//! The walk of a snapshot (`snapshot`) goes by the same order.
 
 use std::marker::PhantomData;
 
@@ -52,6 +51,7 @@ use crate::entry::{self, Entry, OwnedEntry};
 use crate::geometry::{Geometry, Production};
 use crate::hash::{HashSeed, KeyHash, TAG_BITS};
 use crate::segment::Segment;
+use crate::snapshot::Marks;
 
 mod directory;
 #[cfg(test)]
@@ -132,11 +132,11 @@ impl<G: Geometry> Table<G> {
         &mut self,
         key: &[u8],
         hash: KeyHash,
-        seed: &HashSeed,
+        (seed, marks): (&HashSeed, &Marks<'_>),
         update: impl FnOnce(&mut OwnedEntry),
         create: impl FnOnce() -> Result<OwnedEntry, E>,
     ) -> Result<(&Entry, bool), E> {
-        let changed = self.change(key, hash, |entry| {
+        let changed = self.change(key, hash, marks, |entry| {
             update(entry);
             entry.as_raw()
         });
@@ -145,7 +145,7 @@ impl<G: Geometry> Table<G> {
             None => {
                 let entry = create()?;
                 let raw = entry.as_raw();
-                self.insert_new(entry, hash, seed);
+                self.insert_new(entry, hash, (seed, marks));
                 raw
             }
         };
@@ -159,12 +159,16 @@ impl<G: Geometry> Table<G> {
         &mut self,
         key: &[u8],
         hash: KeyHash,
+        marks: &Marks<'_>,
         change: impl FnOnce(&mut OwnedEntry) -> R,
     ) -> Option<R> {
         let segment = self.segment_mut(hash);
         let index = segment.find(hash, key)?;
         let before = segment.volatile();
-        let result = segment.change(index, change);
+        let result = segment.change(index, |entry| {
+            marks.before_change(entry);
+            change(entry)
+        });
         let after = segment.volatile();
         if let Root::Many(many) = &mut self.root
             && before != after
@@ -175,7 +179,13 @@ impl<G: Geometry> Table<G> {
     }
 
     /// Inserts an entry whose key is not in the table.
-    pub(crate) fn insert_new(&mut self, entry: OwnedEntry, hash: KeyHash, seed: &HashSeed) {
+    pub(crate) fn insert_new(
+        &mut self,
+        entry: OwnedEntry,
+        hash: KeyHash,
+        (seed, marks): (&HashSeed, &Marks<'_>),
+    ) {
+        marks.stamp(&entry);
         let volatile = entry.expire_at().is_some();
         let mut waiting = entry;
         while let Err(entry) = self.segment_mut(hash).insert(hash, waiting) {
@@ -188,10 +198,16 @@ impl<G: Geometry> Table<G> {
         }
     }
 
-    pub(crate) fn remove(&mut self, key: &[u8], hash: KeyHash) -> Option<OwnedEntry> {
+    pub(crate) fn remove(
+        &mut self,
+        key: &[u8],
+        hash: KeyHash,
+        marks: &Marks<'_>,
+    ) -> Option<OwnedEntry> {
         let segment = self.segment_mut(hash);
         let index = segment.find(hash, key)?;
         let entry = segment.remove(index);
+        marks.before_change(&entry);
         let sparse = segment.is_sparse();
         self.note_removed(1, usize::from(entry.expire_at().is_some()));
         if sparse {

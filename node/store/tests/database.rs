@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hexad_store::{
-    Db, Encoding, Entry, HashSeed, KeyHash, OwnedEntry, Partition, ValueRef, WatchFlag,
+    Db, DbMut, Encoding, Entry, HashSeed, KeyHash, OwnedEntry, Partition, ValueRef, WatchFlag,
 };
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -63,7 +63,7 @@ impl Pair {
         }
     }
 
-    fn db(&mut self) -> &mut Db {
+    fn db(&mut self) -> DbMut<'_> {
         self.partition.db_mut(0)
     }
 

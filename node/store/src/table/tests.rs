@@ -1,6 +1,7 @@
 //! The table against a naive model, and what it promises of scans, pauses and memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -8,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use super::*;
 use crate::geometry::{self, CURSOR_BITS};
 use crate::segment::tests::take_moved;
+use crate::snapshot::{PreImages, Snapshot};
 
 /// Divides after some dozen entries, nests directories after some hundred and ends dividing soon
 /// after, so that few entries see all there is to see.
@@ -40,11 +42,17 @@ fn steps(release: usize) -> usize {
     }
 }
 
+/// There is no snapshot.
+fn unmarked() -> Marks<'static> {
+    Marks::new(None, 0)
+}
+
 /// A table with the model of what must be in it: expiry by key.
 struct Pair<G: Geometry> {
     table: Table<G>,
     model: BTreeMap<u64, Option<i64>>,
     seed: HashSeed,
+    snapshot: Option<Arc<Snapshot>>,
 }
 
 impl<G: Geometry> Pair<G> {
@@ -54,6 +62,7 @@ impl<G: Geometry> Pair<G> {
             table: Table::new(),
             model: BTreeMap::new(),
             seed,
+            snapshot: None,
         }
     }
 
@@ -65,25 +74,29 @@ impl<G: Geometry> Pair<G> {
         let (key, hash) = (id.to_le_bytes(), self.hash(id));
         let update = |entry: &mut OwnedEntry| entry.set_int(id as i64, expire_at);
         let create = || OwnedEntry::int(&key, id as i64, expire_at);
+        let marks = Marks::new(self.snapshot.as_deref(), 0);
         let (entry, created) = self
             .table
-            .upsert(&key, hash, &self.seed, update, create)
+            .upsert(&key, hash, (&self.seed, &marks), update, create)
             .unwrap();
         assert_eq!((entry.key(), entry.expire_at()), (&key[..], expire_at));
         assert_eq!(created, self.model.insert(id, expire_at).is_none());
     }
 
     fn remove(&mut self, id: u64) {
-        let removed = self.table.remove(&id.to_le_bytes(), self.hash(id));
+        let hash = self.hash(id);
+        let marks = Marks::new(self.snapshot.as_deref(), 0);
+        let removed = self.table.remove(&id.to_le_bytes(), hash, &marks);
         let removed = removed.map(|entry| entry.expire_at());
         assert_eq!(removed, self.model.remove(&id));
     }
 
     fn change_expiry(&mut self, id: u64, expire_at: Option<i64>) {
         let hash = self.hash(id);
-        let changed = self
-            .table
-            .change(&id.to_le_bytes(), hash, |entry| entry.set_expire(expire_at));
+        let marks = Marks::new(self.snapshot.as_deref(), 0);
+        let changed = self.table.change(&id.to_le_bytes(), hash, &marks, |entry| {
+            entry.set_expire(expire_at)
+        });
         let slot = self.model.get_mut(&id).map(|slot| *slot = expire_at);
         assert_eq!(changed, slot);
     }
@@ -255,6 +268,63 @@ fn scan_returns_what_stays_in_real_segments() {
     }
 }
 
+/// What a snapshot was passed: id and expiry.
+type Record = (u64, Option<i64>);
+
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<Record>>>);
+
+impl PreImages for Kept {
+    fn keep(&self, _db: usize, entry: &Entry) {
+        let record = (id_of(entry), entry.expire_at());
+        self.0.lock().unwrap().push(record);
+    }
+}
+
+/// Snapshots while the table grows and shrinks by far between the steps of the walk.
+#[test]
+fn a_snapshot_is_the_model_at_the_cut() {
+    for seed in seeds(if cfg!(miri) { 1 } else { 30 }) {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut pair = Pair::<Tiny>::new(seed);
+        let range = if cfg!(miri) { 60 } else { 2000 };
+        for epoch in 1..if cfg!(miri) { 4 } else { 12 } {
+            let kept = Kept::default();
+            let snapshot = Snapshot::new(epoch, kept.clone());
+            pair.snapshot = Some(Arc::clone(&snapshot));
+            let at_the_cut = pair.model.clone();
+            let (mut cursor, mut growing) = (0, rng.random_bool(0.5));
+            loop {
+                if rng.random_bool(0.05) {
+                    growing = !growing;
+                }
+                let most = if rng.random_bool(0.1) { range } else { 20 };
+                for _ in 0..rng.random_range(0..most) {
+                    pair.step(&mut rng, range, growing);
+                }
+                let marks = Marks::new(Some(&*snapshot), 0);
+                cursor = pair.table.walk(cursor, rng.random_range(1..50), |entry| {
+                    marks.before_change(entry);
+                    1
+                });
+                if cursor == 0 {
+                    break;
+                }
+            }
+            snapshot.finish();
+            let current = epoch % 2 == 1;
+            assert!(
+                pair.table.iter().all(|entry| entry.generation() == current),
+                "epoch {epoch}"
+            );
+            let kept = std::mem::take(&mut *kept.0.lock().unwrap());
+            assert_eq!(kept.len(), at_the_cut.len(), "each once");
+            assert_eq!(kept.into_iter().collect::<BTreeMap<_, _>>(), at_the_cut);
+        }
+        pair.check();
+    }
+}
+
 #[test]
 fn any_cursor_is_valid() {
     let mut pair = Pair::<Tiny>::new(1);
@@ -276,7 +346,11 @@ fn scan_is_not_cut_within_equal_tags() {
     let mut table = Table::<Production>::new();
     for id in 0..10u64 {
         let entry = OwnedEntry::int(&id.to_le_bytes(), 0, None).unwrap();
-        table.insert_new(entry, KeyHash(5 << 50 | id), &HashSeed::new(1, 1));
+        table.insert_new(
+            entry,
+            KeyHash(5 << 50 | id),
+            (&HashSeed::new(1, 1), &unmarked()),
+        );
     }
     let mut seen = 0;
     assert_eq!(table.scan(0, 3, |_| seen += 1), 0);
@@ -296,10 +370,12 @@ fn expiry_cycle_deletes_what_is_expired() {
             let (mut cursor, mut expired) = (0, Vec::new());
             loop {
                 let before = cursor;
-                let stats = pair.table.expire_cycle(&mut cursor, now_ms, 10, |entry| {
-                    assert!(entry.is_expired(now_ms));
-                    expired.push(id_of(&entry));
-                });
+                let stats =
+                    pair.table
+                        .expire_cycle(&mut cursor, now_ms, 10, &unmarked(), |entry| {
+                            assert!(entry.is_expired(now_ms));
+                            expired.push(id_of(&entry));
+                        });
                 assert!(stats.work <= 10 + 3, "{stats:?}");
                 if cursor == 0 {
                     break;
@@ -351,7 +427,8 @@ fn overhead_and_pauses_are_small() {
         take_moved();
         for id in 0..LARGEST {
             let entry = OwnedEntry::int(&id.to_le_bytes(), 0, None).unwrap();
-            pair.table.insert_new(entry, pair.hash(id), &pair.seed);
+            pair.table
+                .insert_new(entry, pair.hash(id), (&pair.seed, &unmarked()));
             worst_moved = worst_moved.max(take_moved());
             while (next_point / POINTS_PER_DOUBLING).exp2().round() as u64 == id + 1 {
                 let stats = pair.table.stats();
@@ -364,7 +441,10 @@ fn overhead_and_pauses_are_small() {
             }
         }
         for id in 0..LARGEST {
-            drop(pair.table.remove(&id.to_le_bytes(), pair.hash(id)));
+            drop(
+                pair.table
+                    .remove(&id.to_le_bytes(), pair.hash(id), &unmarked()),
+            );
             worst_moved = worst_moved.max(take_moved());
         }
     }
