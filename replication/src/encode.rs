@@ -4,7 +4,7 @@
 pub(crate) const HEADER_MAX_BYTES: usize = 23;
 
 /// Bytes of a stream that does not select a database itself.
-pub(crate) const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+pub(crate) const PING: &[u8] = b"*1\r\n$4\r\nping\r\n";
 pub(crate) const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 pub(crate) const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 pub(crate) const GETACK: &[u8] = b"*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n";

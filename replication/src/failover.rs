@@ -90,8 +90,9 @@ pub enum FailoverEvent {
 /// The failover of a server.
 ///
 /// [`start`](Self::start) begins it: pause writes then. Call [`poll`](Self::poll) whenever an
-/// acknowledgement has come, and each 100 ms or so; ask replicas for acknowledgements meanwhile
-/// ([`crate::Stream::append_getack`]).
+/// acknowledgement has come, and each 100 ms or so. Nothing may be appended to the stream meanwhile,
+/// no PING and no GETACK either, or the replicas would never have all of it; they tell by themselves
+/// each second.
 #[derive(Debug, Default)]
 pub struct Failover {
     state: FailoverState,
@@ -190,17 +191,16 @@ impl Failover {
                 return Err("ERR FAILOVER target replica is not online.");
             }
         }
-        let line = match &target {
-            Some(target) => format!("FAILOVER requested to {target}."),
-            None => "FAILOVER requested.".to_owned(),
-        };
         *self = Self {
             state: FailoverState::WaitForSync,
             target,
             force,
             deadline: (timeout_ms > 0).then(|| now.saturating_add(timeout_ms)),
         };
-        Ok(LogLine::notice(line))
+        Ok(LogLine::notice(format!(
+            "FAILOVER requested to {}.",
+            self.to()
+        )))
     }
 
     /// FAILOVER ABORT.
@@ -216,14 +216,7 @@ impl Failover {
             FailoverState::None => return None,
             state => state == FailoverState::InProgress,
         };
-        let to = match &self.target {
-            Some(target) => format!(" to {target}"),
-            None => String::new(),
-        };
-        let line = format!(
-            "Aborting failover{to} while in state {}: {reason}",
-            self.state.as_str()
-        );
+        let line = format!("FAILOVER to {} aborted: {reason}", self.to());
         *self = Self::default();
         Some((
             FailoverEvent::Aborted { was_replica },
@@ -244,7 +237,7 @@ impl Failover {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             return match self.target.clone().filter(|_| self.force) {
                 Some(target) => {
-                    let line = format!("Failover to {target} time out exceeded, failing over.");
+                    let line = format!("FAILOVER to {target} time out exceeded, failing over.");
                     Some(self.hand_over(target, line))
                 }
                 None => self.abort("Replica never caught up before timeout"),
@@ -267,6 +260,14 @@ impl Failover {
             *self = Self::default();
             FailoverEvent::Done
         })
+    }
+
+    /// Whom the log names.
+    fn to(&self) -> String {
+        match &self.target {
+            Some(target) => target.to_string(),
+            None => "any replica".to_owned(),
+        }
     }
 
     fn hand_over(&mut self, target: FailoverTarget, line: String) -> (FailoverEvent, LogLine) {

@@ -68,6 +68,8 @@ pub enum Outcome {
     },
     /// The primary cannot serve anybody now (-NOMASTERLINK, -LOADING): try again later.
     TryLater,
+    /// The target of a failover does not take over ([`crate::Failover::abort`]).
+    Refused,
     /// The connection is of no use; the log says why. Try again later.
     Failed,
 }
@@ -260,7 +262,10 @@ impl Handshake {
             self.note(format!(
                 "Master is currently unable to PSYNC but should be in the future: {shown}"
             ));
-            return self.end(Outcome::TryLater);
+            return self.end(match self.failover {
+                true => Outcome::Refused,
+                false => Outcome::TryLater,
+            });
         }
         if line.starts_with(b"-ERR") {
             self.note(format!(
@@ -268,6 +273,9 @@ impl Handshake {
             ));
         } else {
             self.warn(format!("Unexpected reply to PSYNC from master: {shown}"));
+        }
+        if self.failover {
+            return self.end(Outcome::Refused);
         }
         self.note("Retrying with SYNC...");
         self.state = State::SyncSent;
@@ -284,13 +292,16 @@ impl Handshake {
     }
 
     fn continued(&mut self, rest: &[u8]) -> Step {
-        if self.wanted.is_none() {
+        let Some((asked, _)) = self.wanted else {
             // Nothing was asked for that could go on: these data are in no history.
             self.warn("Master accepted a partial resynchronization that was not asked for");
             return self.end(Outcome::Failed);
-        }
+        };
         let id = rest.strip_prefix(b" ").and_then(ReplId::parse);
         self.note("Successful partial resynchronization with master.");
+        if let Some(id) = id.filter(|id| *id != asked) {
+            self.warn(format!("Master replication ID changed to {id}"));
+        }
         self.note("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.");
         self.end(Outcome::Continue { id })
     }

@@ -180,19 +180,26 @@ impl Stream {
     }
 
     /// This replica becomes a primary. Its own replicas may stay: their history goes on.
-    pub fn promote(&mut self, new_id: ReplId) -> LogLine {
+    pub fn promote(&mut self, new_id: ReplId) -> Vec<LogLine> {
         self.history.promote(new_id);
+        let mut log = Vec::new();
+        if self.resumable {
+            log.push(LogLine::notice(
+                "Discarding previously cached master state.",
+            ));
+        }
         // The next command must select its database: a replica of the old primary that goes on
         // here has read SELECTs which this server has not.
         self.db = None;
         self.resumable = false;
         self.lonely_since = None;
-        LogLine::notice(format!(
+        log.push(LogLine::warning(format!(
             "Setting secondary replication ID to {}, valid up to offset: {}. New replication ID is {}",
             self.history.second_id_shown(),
             self.history.second_offset_shown(),
             self.history.id()
-        ))
+        )));
+        log
     }
 
     /// This primary becomes a replica. Its history may be one that the new primary continues, so it
@@ -206,10 +213,19 @@ impl Stream {
         )
     }
 
-    /// The data are about to be replaced by a full synchronisation. Readers are cut off, and their
-    /// replicas have to come again: what they have is not part of the new history.
-    pub fn begin_full_sync(&mut self) {
+    /// The data are about to be replaced by those of a full synchronisation, whose payload has
+    /// arrived. Up to then they stay resumable. Readers are cut off, and their replicas have to
+    /// come again: what they have is not part of the new history.
+    pub fn begin_full_sync(&mut self) -> Option<LogLine> {
         self.backlog = None;
+        std::mem::take(&mut self.resumable)
+            .then(|| LogLine::notice("Discarding previously cached master state."))
+    }
+
+    /// A full synchronisation from a primary that names no history is done: as [`adopt`](
+    /// Self::adopt), but nobody can go on from here.
+    pub fn adopt_nameless(&mut self, new_id: ReplId, db: u32) {
+        self.adopt(new_id, 0, db);
         self.resumable = false;
     }
 
@@ -223,13 +239,13 @@ impl Stream {
         self.make_backlog();
     }
 
-    /// The primary has answered +CONTINUE, with an id if it knows PSYNC2. Returns a line for the
-    /// log if that is a new one; then the replicas of this server have to be disconnected, to learn
-    /// the new id when they come again.
-    pub fn resume(&mut self, id: Option<ReplId>) -> Option<LogLine> {
-        let changed = id.filter(|&id| self.history.continue_as(id));
+    /// The primary has answered +CONTINUE, with an id if it knows PSYNC2. Returns whether that is a
+    /// new one: then the replicas of this server have to be disconnected, to learn the new id when
+    /// they come again.
+    pub fn resume(&mut self, id: Option<ReplId>) -> bool {
+        let changed = id.is_some_and(|id| self.history.continue_as(id));
         self.make_backlog();
-        changed.map(|id| LogLine::warning(format!("Master replication ID changed to {id}")))
+        changed
     }
 
     fn make_backlog(&mut self) {
@@ -279,9 +295,13 @@ impl Stream {
         }
     }
 
-    /// Begins a transaction in the stream: what follows until [`append_exec`](Self::append_exec)
-    /// is applied at once or not at all.
-    pub fn append_multi(&mut self) {
+    /// Begins a transaction in the stream, whose first command will run in database `db`: what
+    /// follows until [`append_exec`](Self::append_exec) is applied at once or not at all.
+    /// (Redis 7.0: a SELECT comes before the MULTI; a single command stands without either.)
+    pub fn append_multi(&mut self, db: u32) {
+        if self.is_active() && self.db != Some(db) {
+            self.select(db);
+        }
         self.append(encode::MULTI);
     }
 
@@ -309,8 +329,9 @@ impl Stream {
         self.db = Some(db);
     }
 
-    /// The next command selects its database, whatever is selected: to be called at the cut of a
-    /// full synchronisation.
+    /// The next command selects its database, whatever is selected: to be called at a primary's cut
+    /// for a full synchronisation. (A replica's cut keeps [`db`](Self::db) in the RDB instead: it
+    /// cannot put a SELECT into its primary's stream.)
     pub fn forget_db(&mut self) {
         self.db = None;
     }
