@@ -6,13 +6,16 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use rustix::buffer::spare_capacity;
+use rustix::net::{RecvFlags, SendFlags};
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::clients::{Client, NewClient, counted_output, flag};
@@ -418,17 +421,58 @@ impl Drop for Connection {
 }
 
 impl Stream {
+    /// Appends what the socket has to `buffer`, as far as its capacity goes.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        match self {
-            Stream::Tcp(stream) => pin!(stream.read_buf(buffer)).poll(cx),
-            Stream::Unix(stream) => pin!(stream.read_buf(buffer)).poll(cx),
+        let room = buffer.capacity() - buffer.len();
+        let mut read = |fd: BorrowedFd<'_>| {
+            let (taken, _) = rustix::net::recv(fd, spare_capacity(buffer), RecvFlags::empty())?;
+            Ok(taken)
+        };
+        loop {
+            ready!(match self {
+                Stream::Tcp(stream) => stream.poll_read_ready(cx),
+                Stream::Unix(stream) => stream.poll_read_ready(cx),
+            })?;
+            match self.try_io(Interest::READABLE, room, &mut read) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
         }
     }
 
+    /// Writes as much of `bytes` as the socket takes.
     fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        let mut write = |fd: BorrowedFd<'_>| Ok(rustix::net::send(fd, bytes, SendFlags::NOSIGNAL)?);
+        loop {
+            ready!(match self {
+                Stream::Tcp(stream) => stream.poll_write_ready(cx),
+                Stream::Unix(stream) => stream.poll_write_ready(cx),
+            })?;
+            match self.try_io(Interest::WRITABLE, bytes.len(), &mut write) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
         }
+    }
+
+    /// One system call on a ready socket. It is made without the C library, whose `send` and
+    /// `recv` are cancellation points, which costs as much as all of the parsing. What is done for
+    /// less than `wanted` bytes has used the readiness up: the next event brings it back, so
+    /// nobody asks the kernel in vain.
+    fn try_io(
+        &self,
+        interest: Interest,
+        wanted: usize,
+        call: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let on = |call: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<usize>| match self {
+            Stream::Tcp(stream) => stream.try_io(interest, || call(stream.as_fd())),
+            Stream::Unix(stream) => stream.try_io(interest, || call(stream.as_fd())),
+        };
+        let result = on(call);
+        if result.as_ref().is_ok_and(|&done| 0 < done && done < wanted) {
+            let _ = on(&mut |_| Err(io::ErrorKind::WouldBlock.into()));
+        }
+        result
     }
 }

@@ -99,8 +99,9 @@ impl CommandStats {
     }
 }
 
-/// The counters of one worker.
+/// The counters of one worker, on cache lines of its own (lines are fetched in pairs).
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct WorkerStats {
     /// `total_commands_processed`
     pub(crate) commands: Counter,

@@ -28,6 +28,8 @@ use crate::stats::WorkerStats;
 /// Bytes read from a socket at a time: a batch of 64 commands of ordinary size, and small enough
 /// to stay in the cache.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// How long a look at the system's clock serves: a clock that was set is followed this soon.
+const CLOCK_READ_NANOS: u64 = 10_000_000;
 /// A reply buffer that has grown beyond this is given back after the batch.
 const REPLY_BUFFER_KEPT_BYTES: usize = 1024 * 1024;
 
@@ -67,7 +69,8 @@ pub(crate) struct Worker {
     pub(crate) ticks: u64,
     /// Unix time, milliseconds.
     pub(crate) now_ms: i64,
-    now_ms_at: u64,
+    /// The last look at the system's clock: raw time stamp and Unix time, microseconds.
+    clock_read: (u64, i64),
     /// What CLIENT PAUSE forbids during this batch.
     pub(crate) paused: Paused,
     /// A command that takes this long, in nanoseconds, goes to the slow log.
@@ -121,7 +124,7 @@ impl Worker {
             bus_silent: false,
             ticks: clock.raw(),
             now_ms: unix_ms(),
-            now_ms_at: 0,
+            clock_read: (0, 0),
             paused: Paused::Nothing,
             slow_nanos: u64::MAX,
             clock,
@@ -152,8 +155,7 @@ impl Worker {
     #[inline]
     pub(crate) fn refresh(&mut self) {
         self.ticks = self.clock.raw();
-        self.now_ms = unix_ms();
-        self.now_ms_at = self.ticks;
+        self.tell_time();
         self.follow_config();
         if let Some(cluster) = &self.server.cluster {
             let current = cluster.view();
@@ -210,11 +212,28 @@ impl Worker {
         let now = self.clock.raw();
         let nanos = self.clock.delta_as_nanos(self.ticks, now);
         self.ticks = now;
-        if self.clock.delta_as_nanos(self.now_ms_at, now) > 500_000 {
-            self.now_ms = unix_ms();
-            self.now_ms_at = now;
-        }
+        self.tell_time();
         nanos
+    }
+
+    /// Brings `now_ms` up to `ticks`. The system's clock is asked now and then only: between that
+    /// the raw time stamp goes on at the same pace.
+    #[inline]
+    fn tell_time(&mut self) {
+        let (ticks, micros) = self.clock_read;
+        let passed = self.clock.delta_as_nanos(ticks, self.ticks);
+        if passed < CLOCK_READ_NANOS {
+            self.now_ms = (micros + passed as i64 / 1000) / 1000;
+        } else {
+            self.read_clock();
+        }
+    }
+
+    #[cold]
+    fn read_clock(&mut self) {
+        let micros = unix_micros();
+        self.clock_read = (self.ticks, micros);
+        self.now_ms = micros / 1000;
     }
 
     /// Adds what the batch did to the counters.
