@@ -274,7 +274,13 @@ fn configuration_defaults_are_the_reference_s() {
     };
     let (hexad, stock) = (all(&mut pair.hexad), all(&mut pair.stock));
     // These differ by design (io-threads) or between any two servers.
-    let own = ["port", "dir", "io-threads", "jemalloc-bg-thread"];
+    let own = [
+        "port",
+        "dir",
+        "io-threads",
+        "disable-thp",
+        "jemalloc-bg-thread",
+    ];
     let wrong: Vec<_> = stock
         .iter()
         .filter(|(name, _)| !own.contains(&name.as_str()))

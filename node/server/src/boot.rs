@@ -64,6 +64,10 @@ fn start(args: &[OsString]) -> Result<(), String> {
     if config.daemonize && process::daemonize().map_err(|error| format!("daemonize: {error}"))? {
         return Ok(());
     }
+    if matches!(config.value(Id::DisableThp), Value::Bool(true)) {
+        // Where the kernel knows no huge pages there are none to avoid.
+        let _ = rustix::thread::disable_transparent_huge_pages(true);
+    }
     log::init(&config).map_err(|error| format!("Can't open the log file: {error}"))?;
     announce(&config);
     let served = serve(&mut config);

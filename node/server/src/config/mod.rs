@@ -6,6 +6,7 @@
 //!
 //! Where hexad differs from Redis 7.0.15:
 //! * `io-threads` is one per core where nothing is said, since every thread executes commands.
+//! * `disable-thp` is `no` where nothing is said: huge pages hurt who forks, and serve who does not.
 //! * `cluster-stall-timeout` is hexad's own, `cluster-announce-human-nodename` is from Redis 7.2.
 //! * Memory values beyond 64 bits are refused; stock wraps around.
 //! * `tls-port`, `tls-cluster` and `tls-replication` are refused, as an unencrypted server would be dangerous.

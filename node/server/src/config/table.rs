@@ -91,7 +91,8 @@ impl Id {
         Some((id, spelling))
     }
 
-    /// The value where nothing is given. `io-threads` is one per core, where stock has 1.
+    /// The value where nothing is given. `io-threads` is one per core, where stock has 1;
+    /// `disable-thp` is no, where stock, which forks, has yes.
     pub fn default_value(self) -> Value {
         match self {
             Id::IoThreads => Value::Int(default_io_threads()),
@@ -242,7 +243,7 @@ directives! {
     IgnoreWarnings "ignore-warnings", TEXT, s(""), NONE, NotYet;
     OomScoreAdj "oom-score-adj", Kind::Enum(&["no", "yes", "relative", "absolute"]), e("no"), NONE, NotYet;
     OomScoreAdjValues "oom-score-adj-values", Kind::OomScoreAdj, Value::OomScoreAdj([0, 200, 800]), MULTI_ARG, NotYet;
-    DisableThp "disable-thp", Kind::Bool, YES, IMMUTABLE, NotYet;
+    DisableThp "disable-thp", Kind::Bool, NO, IMMUTABLE, AtStart;
     ShutdownTimeout "shutdown-timeout", int(0, I32), n(10), NONE, NotYet;
     ShutdownOnSigint "shutdown-on-sigint", SHUTDOWN, Value::EnumSet(Cow::Borrowed(&["default"])), MULTI_ARG, NotYet;
     ShutdownOnSigterm "shutdown-on-sigterm", SHUTDOWN, Value::EnumSet(Cow::Borrowed(&["default"])), MULTI_ARG, NotYet;
