@@ -12,7 +12,8 @@
 //! still written. What a feeder wants of it is copied, which costs less than the counting for the
 //! few hundred bytes that a feeder which keeps up is behind, and never more than one block.
 //!
-//! Trimming takes whole blocks from the front, and only if as much as the configured size is left.
+//! Trimming takes whole blocks from the front, when one more is full, and only if as much as the
+//! configured size is left: so there is up to two blocks more than that.
 //! A block that an attached reader has not finished is kept, so the backlog may be larger than
 //! configured, and serves partial synchronisations with all it has (Redis 7.0 the same). What
 //! bounds it then is `client-output-buffer-limit replica`: a reader beyond it is cut off.
@@ -259,6 +260,11 @@ impl Backlog {
 
     pub(crate) fn detach(&mut self, id: ReaderId) {
         self.readers.retain(|reader| reader.id != id);
+        self.trim();
+    }
+
+    pub(crate) fn detach_all(&mut self) {
+        self.readers.clear();
         self.trim();
     }
 

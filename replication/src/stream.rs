@@ -179,9 +179,11 @@ impl Stream {
         )))
     }
 
-    /// This replica becomes a primary. Its own replicas may stay: their history goes on.
+    /// This replica becomes a primary. Its readers are cut off: their replicas have to come again,
+    /// to learn the new id, and will be able to go on. (Redis 7.0 the same.)
     pub fn promote(&mut self, new_id: ReplId) -> Vec<LogLine> {
         self.history.promote(new_id);
+        self.cut_off_readers();
         let mut log = Vec::new();
         if self.resumable {
             log.push(LogLine::notice(
@@ -240,12 +242,20 @@ impl Stream {
     }
 
     /// The primary has answered +CONTINUE, with an id if it knows PSYNC2. Returns whether that is a
-    /// new one: then the replicas of this server have to be disconnected, to learn the new id when
-    /// they come again.
+    /// new one: then the readers are cut off, as with [`promote`](Self::promote).
     pub fn resume(&mut self, id: Option<ReplId>) -> bool {
         let changed = id.is_some_and(|id| self.history.continue_as(id));
+        if changed {
+            self.cut_off_readers();
+        }
         self.make_backlog();
         changed
+    }
+
+    fn cut_off_readers(&mut self) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.detach_all();
+        }
     }
 
     fn make_backlog(&mut self) {
