@@ -43,6 +43,14 @@ pub enum Input<'a> {
         /// Whether the connection was refused (ECONNREFUSED): nobody listens there.
         refused: bool,
     },
+    /// An [`Output::PauseWrites`] is done: since then no client's command has changed data, and
+    /// none will until [`Output::ResumeWrites`].
+    WritesPaused {
+        /// Which pause: its `until_ms`.
+        until_ms: Millis,
+        /// The end of the replication stream, which nothing is appended to any more.
+        offset: u64,
+    },
     /// One whole frame, as cut by its `totlen` ([`crate::frame::frame_length`]).
     Frame {
         /// The link that it came over.
@@ -81,6 +89,27 @@ pub enum Output {
     /// Drop the keys held in these slots: they now belong to another node (invariant 13). All
     /// slots: this node was a replica and is none any more (CLUSTER RESET).
     DropKeys(Box<SlotBitmap>),
+    /// This node has another role, or its primary another address: replicate as it says.
+    ///
+    /// Stands behind [`Output::ViewChanged`] where the node ceases to be a primary, and before it
+    /// where it becomes one, so that the workers never take a write that has no stream to go to.
+    /// A node that starts as a primary is not told.
+    RoleChanged {
+        /// The number of the role, for [`ReplicationState::term`]. It stays when only the address
+        /// has changed: what has been replicated is still good then.
+        term: u64,
+        /// The role.
+        role: Role,
+    },
+    /// Let no client's command change data, and append nothing to the replication stream (no
+    /// expired keys, no pings), until [`Output::ResumeWrites`] or this time; then report
+    /// [`Input::WritesPaused`]. It may come again while writes are paused.
+    PauseWrites {
+        /// The time of the machine's clock at which the pause ends by itself.
+        until_ms: Millis,
+    },
+    /// End the pause.
+    ResumeWrites,
     /// A PUBLISH or PUBLISHSHARD frame of a known node arrived.
     Published {
         /// Whether it is a PUBLISHSHARD.
@@ -96,6 +125,61 @@ pub enum Output {
         level: LogLevel,
         /// The line.
         text: String,
+    },
+}
+
+/// What a node is to do about replication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It takes writes; its stream goes on where its data ends.
+    Primary,
+    /// It follows a primary.
+    Replica {
+        /// `None`: it is not known whom or where, so there is nobody to connect to for now.
+        of: Option<ReplicaOf>,
+    },
+}
+
+/// The primary that a replica follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaOf {
+    /// Its id. Another node may answer at the address; its data must not be taken.
+    pub id: NodeId,
+    /// Its address, as it announces it or as its links come from it.
+    pub ip: IpAddr,
+    /// Its client port: the TLS one if the bus uses TLS, else the plain one.
+    pub port: u16,
+}
+
+/// How far replication has got, for [`crate::Cluster::set_replication`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplicationState {
+    /// The role that this is about, as [`Output::RoleChanged`] has numbered it; 0 before the
+    /// first. What is told of an earlier one is ignored: the offset in another primary's stream
+    /// must not count in this one's elections (invariant 18).
+    pub term: u64,
+    /// A primary: the end of its stream. A replica: how far it has applied its primary's.
+    pub offset: u64,
+    /// A replica's connection to its primary.
+    pub link: PrimaryLink,
+}
+
+/// How a replica's replication link stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PrimaryLink {
+    /// Not yet in sync with this primary since the role began: there is no data of it, or the
+    /// data is from before the start.
+    #[default]
+    Never,
+    /// In sync; something was last received then.
+    Up {
+        /// When.
+        heard_ms: Millis,
+    },
+    /// It was in sync, and lost the connection then.
+    Down {
+        /// When.
+        since_ms: Millis,
     },
 }
 
@@ -151,6 +235,8 @@ pub enum Admin {
         /// Whether this node held no key just before.
         dataset_empty: bool,
     },
+    /// CLUSTER FAILOVER.
+    Failover(FailoverMode),
     /// CLUSTER RESET.
     Reset {
         /// Whether the node gets a new id and starts from epoch 0.
@@ -173,6 +259,17 @@ pub enum Admin {
         /// The message.
         message: Bytes,
     },
+}
+
+/// How CLUSTER FAILOVER is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailoverMode {
+    /// With the primary's help: it pauses its clients until this replica has all of its data.
+    Plain,
+    /// FORCE: without the primary, but with the votes of the others.
+    Force,
+    /// TAKEOVER: without anybody.
+    Takeover,
 }
 
 /// The action of CLUSTER SETSLOT.

@@ -43,8 +43,12 @@ pub struct Config {
     pub migration_barrier: u32,
     /// `cluster-replica-no-failover`: this node never stands for election.
     pub replica_no_failover: bool,
-    /// `cluster-replica-validity-factor`.
+    /// `cluster-replica-validity-factor`: a replica that has not heard of its primary for the node
+    /// timeout times this, and `repl_ping_period_ms`, does not stand for election; 0: it always
+    /// does.
     pub replica_validity_factor: u32,
+    /// `repl-ping-replica-period`, in milliseconds.
+    pub repl_ping_period_ms: u64,
 }
 
 impl Config {
@@ -73,6 +77,7 @@ impl Config {
             migration_barrier: 1,
             replica_no_failover: false,
             replica_validity_factor: 10,
+            repl_ping_period_ms: 10_000,
         }
     }
 

@@ -5,10 +5,8 @@
 //! the rest of a server sees.
 //!
 //! # Absent
-//! Elections and manual failovers: their frames are decoded, counted and ignored, so a primary
-//! here casts no vote and a replica here does not stand. Migration of replicas to orphaned
-//! primaries. Module messages, which are skipped. A refused connection does not hasten a
-//! suspicion.
+//! Module messages, which are skipped. A refused connection does not hasten a suspicion. Data: a
+//! replica's is the driver's affair, which tells how far it has got.
 //!
 //! # Differences from Redis 7.0
 //! On purpose, and such that a stock node in the same cluster notices none of them:
@@ -30,6 +28,11 @@
 //! | ADDSLOTS is refused on a replica | its slots would never be told to anybody |
 //! | a change of this node's slots, epoch or role is told to all within 100 ms | others need not wait for the heartbeats to get around |
 //! | the node timeout counts from the loss of a connection, and voters are asked for their reports while a node is suspected | a dead process is convicted sooner |
+//! | votes are counted by voter, and only those for the very epoch of the election | invariant 4 |
+//! | an election is dropped when its primary is back, and won only above the old primary's configEpoch | invariant 11 |
+//! | a replica that has not been in sync with its primary shows offset 0, and stands only if it comes from the same shard's data | invariant 18: Redis 7.0 shows what it had of another stream |
+//! | a manual failover of a primary announces its offset once no write is under way | other threads write here |
+//! | TAKEOVER always takes a new epoch | an equal one would move no slot |
 //! | with a single voter, its suspicion is the verdict | nobody else's report would ever come |
 //! | while the workers make no progress no heartbeat leaves, though the bus could | a wedged node has to be found out |
 
@@ -46,7 +49,10 @@ mod links;
 mod node;
 mod view;
 
-pub use api::{Admin, AdminOk, Input, LinkId, LogLevel, Millis, Output, SetSlot};
+pub use api::{
+    Admin, AdminOk, FailoverMode, Input, LinkId, LogLevel, Millis, Output, PrimaryLink, ReplicaOf,
+    ReplicationState, Role, SetSlot,
+};
 pub use cluster::{AdminError, Cluster, LoadError};
 pub use conf::{ConfError, LineError, NodeLine, NodesConf};
 pub use config::{AnnouncedPorts, Config, PreferredEndpoint};

@@ -41,6 +41,11 @@ impl Links {
         self.links.get(&id)
     }
 
+    /// Whether the connection is established.
+    pub(crate) fn is_up(&self, id: LinkId) -> bool {
+        self.get(id).is_some_and(|link| link.up)
+    }
+
     pub(crate) fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
         self.links.get_mut(&id)
     }

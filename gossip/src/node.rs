@@ -42,6 +42,10 @@ pub(crate) struct Node {
     /// When it was added here.
     pub(crate) created: Millis,
     pub(crate) repl_offset: u64,
+    /// When this node last voted for one of its replicas; 0 for never.
+    pub(crate) voted: Millis,
+    /// Since when it has had slots, and no replica that works though it used to; 0 if it does not.
+    pub(crate) orphaned: Millis,
     /// The link that this node opened to it.
     pub(crate) link: Option<LinkId>,
     /// The link that it opened to this node.
@@ -114,6 +118,8 @@ impl Node {
             fail_time: 0,
             created: now,
             repl_offset: 0,
+            voted: 0,
+            orphaned: 0,
             link: None,
             inbound: None,
             reports: BTreeMap::new(),

@@ -71,6 +71,15 @@ pub enum AdminError {
     /// REPLICATE on a primary that has slots or keys.
     #[error("ERR To set a master the node must be empty and without assigned slots.")]
     ReplicateNotEmpty,
+    /// FAILOVER on a primary.
+    #[error("ERR You should send CLUSTER FAILOVER to a replica")]
+    FailoverOnPrimary,
+    /// FAILOVER on a replica of somebody unknown.
+    #[error("ERR I'm a replica but my master is unknown to me")]
+    FailoverOfNobody,
+    /// A plain FAILOVER without the primary.
+    #[error("ERR Master is down or failed, please use CLUSTER FAILOVER FORCE")]
+    FailoverOfFailed,
     /// RESET of a primary that has keys.
     #[error("ERR CLUSTER RESET can't be called with master nodes containing keys")]
     ResetWithKeys,
@@ -105,6 +114,7 @@ impl Cluster {
                 primary,
                 dataset_empty,
             } => self.replicate(primary, dataset_empty)?,
+            Admin::Failover(mode) => self.fail_over(mode)?,
             Admin::Reset {
                 hard,
                 dataset_empty,
@@ -225,7 +235,7 @@ impl Cluster {
             let text =
                 format!("Configuration change detected. Reconfiguring myself as a replica of {id}");
             self.log(LogLevel::Warning, text);
-            self.become_replica_of(owner);
+            self.become_replica_of(owner, None);
         }
         if owner == ME && self.importing.remove(&slot).is_some() {
             // Nobody was asked whether the slot is this node's now: only the highest epoch makes
@@ -277,7 +287,11 @@ impl Cluster {
         if self.am_primary() && (self.slots.count_of(ME) > 0 || !dataset_empty) {
             return Err(AdminError::ReplicateNotEmpty);
         }
-        self.become_replica_of(at);
+        if self.nodes[ME].primary == Some(at) {
+            // The data that is here is this primary's already.
+            return Ok(());
+        }
+        self.become_replica_of(at, None);
         Ok(())
     }
 

@@ -79,7 +79,11 @@ impl Cluster {
             let text =
                 format!("Configuration change detected. Reconfiguring myself as a replica of {id}");
             self.log(LogLevel::Warning, text);
-            self.become_replica_of(claimer);
+            // Who takes exactly what the primary had has its data; who takes the last of several
+            // pieces has other data.
+            let is_same_shard = !self.am_primary() && from_head == claimed.count();
+            let heard = self.last_heard().filter(|_| is_same_shard);
+            self.become_replica_of(claimer, heard);
             return;
         }
         self.leave_sub_replica();

@@ -62,7 +62,7 @@ impl Cluster {
         Some(epoch)
     }
 
-    fn take_new_epoch(&mut self) -> u64 {
+    pub(super) fn take_new_epoch(&mut self) -> u64 {
         self.current_epoch = self.current_epoch.saturating_add(1);
         self.nodes[ME].config_epoch = self.current_epoch;
         self.changes.announce = true;

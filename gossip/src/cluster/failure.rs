@@ -23,7 +23,7 @@ impl Cluster {
         owners.filter(|(_, node)| node.is_primary())
     }
 
-    fn is_voter(&self, at: NodeIx) -> bool {
+    pub(super) fn is_voter(&self, at: NodeIx) -> bool {
         self.nodes[at].is_primary() && self.slots.count_of(at) > 0
     }
 

@@ -47,6 +47,12 @@ impl Cluster {
                 .into_iter()
                 .for_each(|at| self.watch(at));
             self.gather_reports();
+            self.hurry_manual_failover();
+            if !self.am_primary() {
+                self.leave_sub_replica();
+                self.seek_promotion();
+                self.consider_migration();
+            }
             if std::mem::take(&mut self.changes.announce) {
                 self.broadcast_pong();
             }

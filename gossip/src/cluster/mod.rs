@@ -5,10 +5,13 @@ mod claims;
 mod election;
 mod epochs;
 mod failure;
+mod following;
 mod handshake;
 mod health;
 mod heartbeat;
 mod identity;
+mod manual;
+mod orphans;
 mod persist;
 mod picture;
 mod receive;
@@ -16,6 +19,7 @@ mod roles;
 mod send;
 #[cfg(test)]
 mod tests;
+mod voting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -33,7 +37,10 @@ use crate::node::{ME, Node, NodeIx, Nodes};
 use crate::{
     Admin, AdminOk, Config, Input, LinkId, LogLevel, Millis, NodeFlags, NodeId, Output, Stats, View,
 };
+use election::Election;
+use following::Following;
 use health::Health;
+use manual::Manual;
 use picture::PictureCache;
 
 /// The cluster as one node sees it, and what it does about it.
@@ -43,8 +50,8 @@ use picture::PictureCache;
 ///
 /// **Input.** [`Cluster::handle`] takes events of links and the passing of time,
 /// [`Cluster::admin`] commands, [`Cluster::accept`] new connections, [`Cluster::set_config`],
-/// [`Cluster::set_healthy`] and [`Cluster::set_repl_offset`] what changes in the server around.
-/// Each takes the time, in milliseconds of Unix time. Time that falls is taken to stand still.
+/// [`Cluster::set_healthy`] and [`Cluster::set_replication`] what changes in the server around.
+/// All but the last take the time, in milliseconds of Unix time. Time that falls is taken to stand still.
 ///
 /// **Output.** After each of them, [`Cluster::poll_output`] is called until it answers `None`, and
 /// its outputs take effect **in order**. An [`Output::Persist`] is durable before anything behind
@@ -90,7 +97,9 @@ pub struct Cluster {
     health: Health,
     /// Whether the server around works. If not, no heartbeat leaves.
     healthy: bool,
-    repl_offset: u64,
+    following: Following,
+    election: Election,
+    manual: Manual,
     stats: Stats,
     /// How many ticks there were.
     ticks: u64,
@@ -161,7 +170,9 @@ impl Cluster {
             forgotten: BTreeMap::new(),
             health: Health::new(now),
             healthy: true,
-            repl_offset: 0,
+            following: Following::new(),
+            election: Election::default(),
+            manual: Manual::Off,
             stats: Stats::default(),
             ticks: 0,
             next_tick: now + TICK_MS,
@@ -209,10 +220,12 @@ impl Cluster {
     /// Takes in an event.
     pub fn handle(&mut self, now: Millis, input: Input<'_>) {
         self.begin(now);
+        self.drive_manual_failover();
         match input {
             Input::Tick => self.tick(),
             Input::Connected { link, local_ip } => self.on_connected(link, local_ip),
             Input::Closed { link, refused } => self.on_closed(link, refused),
+            Input::WritesPaused { until_ms, offset } => self.on_writes_paused(until_ms, offset),
             Input::Frame { link, bytes } => self.on_bytes(link, bytes),
         }
         self.finish();
@@ -254,14 +267,6 @@ impl Cluster {
             self.on_health_changed();
         }
         self.finish();
-    }
-
-    /// Says how far replication has got, for the headers of the frames to come.
-    pub fn set_repl_offset(&mut self, offset: u64) {
-        self.repl_offset = offset;
-        self.nodes[ME].repl_offset = offset;
-        self.changes.times = true;
-        self.picture.outdate();
     }
 
     /// Sets the counters of frames back to 0 (CONFIG RESETSTAT).
@@ -316,14 +321,31 @@ impl Cluster {
             self.outputs
                 .push_back(Output::Persist(self.nodes_conf().into_bytes()));
         }
+        if let Some(output) = self.role_output() {
+            // As a replica it must not take writes, which its view says; as a primary it must
+            // not take any before its stream goes on.
+            let becomes_replica = !self.am_primary();
+            if becomes_replica {
+                self.show_view();
+            }
+            self.outputs.push_back(output);
+            if !becomes_replica {
+                self.show_view();
+            }
+        }
         self.outputs.extend(self.staged.drain(..));
         if std::mem::take(&mut self.changes.view) {
-            self.picture.outdate();
-            self.outputs.push_back(Output::ViewChanged);
+            self.show_view();
         }
         if self.changes.times {
             self.picture.outdate();
         }
+    }
+
+    fn show_view(&mut self) {
+        self.changes.view = false;
+        self.picture.outdate();
+        self.outputs.push_back(Output::ViewChanged);
     }
 
     fn log(&mut self, level: LogLevel, text: impl Into<String>) {

@@ -55,6 +55,9 @@ impl Cluster {
             .unwrap_or(0);
         cluster.current_epoch = conf.current_epoch.max(highest);
         cluster.last_vote_epoch = conf.last_vote_epoch;
+        if !cluster.am_primary() {
+            cluster.begin_term(None);
+        }
         let id = cluster.id();
         cluster.log(
             LogLevel::Notice,

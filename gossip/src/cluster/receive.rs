@@ -94,8 +94,19 @@ impl Cluster {
             ) => {
                 self.on_update(*node, *config_epoch, slots);
             }
-            (Body::Empty, Some(sender)) => self.on_election_frame(header, sender),
+            (Body::Empty, Some(sender)) => self.on_bare(header, sender),
             (Body::Module(_), Some(_)) => {}
+        }
+    }
+
+    /// A frame of a known node that is only a header.
+    fn on_bare(&mut self, header: &Header, sender: NodeIx) {
+        match header.kind {
+            FrameType::FailoverAuthRequest => self.on_vote_request(header, sender),
+            FrameType::FailoverAuthAck => self.hear_vote(header, sender),
+            FrameType::ManualFailoverStart => self.on_manual_failover_start(sender),
+            // The others have a body.
+            _ => {}
         }
     }
 
@@ -140,6 +151,7 @@ impl Cluster {
         node.repl_offset = header.repl_offset;
         self.note_inbound(at, id);
         self.see_epochs(at, header.current_epoch, header.config_epoch);
+        self.see_pause(at, header);
     }
 
     /// An inbound link belongs to who speaks over it.

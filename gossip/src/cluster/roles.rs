@@ -3,7 +3,7 @@
 use super::Cluster;
 use crate::frame::Header;
 use crate::node::{ME, NodeIx};
-use crate::{LogLevel, NodeFlags, NodeId};
+use crate::{LogLevel, Millis, NodeFlags, NodeId};
 
 /// For so long a forgotten node is not learnt of again by gossip: the time an administrator has
 /// to make all the others forget it as well.
@@ -25,14 +25,15 @@ impl Cluster {
 
     /// Another node is a primary.
     pub(super) fn set_as_primary(&mut self, at: NodeIx) {
-        let node = &mut self.nodes[at];
-        if node.is_primary() {
+        if self.nodes[at].is_primary() {
             return;
         }
+        self.set_primary_of(at, None);
+        let node = &mut self.nodes[at];
         node.flags.remove(NodeFlags::REPLICA);
+        // It had a part in a shard with replicas.
         node.flags
             .insert(NodeFlags::PRIMARY | NodeFlags::MIGRATE_TO);
-        node.primary = None;
         self.changed();
     }
 
@@ -49,33 +50,53 @@ impl Cluster {
             self.changed();
         }
         if let Some(primary) = primary.filter(|&primary| self.nodes[at].primary != Some(primary)) {
-            self.nodes[at].primary = Some(primary);
-            self.nodes[primary].flags.insert(NodeFlags::MIGRATE_TO);
+            self.set_primary_of(at, Some(primary));
             self.changed();
         }
-        if was_primary {
-            self.leave_sub_replica();
+        self.leave_sub_replica();
+    }
+
+    /// Sets whom a node replicates. Who has lost its last replica so is not meant to have any;
+    /// one whose last replica has failed still is.
+    fn set_primary_of(&mut self, at: NodeIx, primary: Option<NodeIx>) {
+        let previous = std::mem::replace(&mut self.nodes[at].primary, primary);
+        if let Some(previous) = previous
+            && !self
+                .nodes
+                .iter()
+                .any(|(_, node)| node.primary == Some(previous))
+        {
+            self.nodes[previous].flags.remove(NodeFlags::MIGRATE_TO);
+        }
+        if let Some(primary) = primary {
+            self.nodes[primary].flags.insert(NodeFlags::MIGRATE_TO);
         }
     }
 
-    /// This node becomes a replica of another, or of another one than before.
-    pub(super) fn become_replica_of(&mut self, primary: NodeIx) {
+    /// This node becomes a replica of another, or of another one than before. `heard`: when the
+    /// data that it has was last known to be that of this shard, if it is.
+    pub(super) fn become_replica_of(&mut self, primary: NodeIx, heard: Option<Millis>) {
+        self.set_primary_of(ME, Some(primary));
         let me = &mut self.nodes[ME];
         me.flags.remove(NodeFlags::PRIMARY | NodeFlags::MIGRATE_TO);
         me.flags.insert(NodeFlags::REPLICA);
-        me.primary = Some(primary);
-        self.nodes[primary].flags.insert(NodeFlags::MIGRATE_TO);
         self.close_all_slots();
+        self.withdraw();
+        self.end_manual_failover();
+        self.begin_term(heard);
         self.changes.announce = true;
         self.changed();
     }
 
     /// This node becomes a primary without slots.
     pub(super) fn become_primary(&mut self) {
+        self.set_primary_of(ME, None);
         let me = &mut self.nodes[ME];
         me.flags.remove(NodeFlags::REPLICA);
         me.flags.insert(NodeFlags::PRIMARY);
-        me.primary = None;
+        self.withdraw();
+        self.end_manual_failover();
+        self.begin_term(None);
         self.changes.announce = true;
         self.changed();
     }
@@ -90,9 +111,10 @@ impl Cluster {
             return;
         };
         let id = self.nodes[head].id;
-        let text = format!("I'm a sub-replica! Reconfiguring myself from grandmaster {id}");
+        let text =
+            format!("I'm a sub-replica! Reconfiguring myself as a replica of grandmaster {id}");
         self.log(LogLevel::Warning, text);
-        self.become_replica_of(head);
+        self.become_replica_of(head, None);
     }
 
     /// Removes a node other than this one, and every trace of it.
@@ -105,6 +127,7 @@ impl Cluster {
             self.links.remove(link);
             self.staged.push(crate::Output::Close { link });
         }
+        self.end_manual_failover_of(at);
         self.slots.unassign_all(at);
         self.migrating.retain(|_, to| *to != at);
         self.importing.retain(|_, from| *from != at);

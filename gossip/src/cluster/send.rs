@@ -57,6 +57,37 @@ impl Cluster {
         }
     }
 
+    /// Tells the other nodes of this replica's shard what it has become.
+    pub(super) fn tell_shard(&mut self) {
+        let primary = self.nodes[ME].primary;
+        let mut shard = self.reachable_nodes();
+        shard.retain(|(to, _)| self.nodes[*to].primary == primary && primary.is_some());
+        for (to, link) in shard {
+            self.send_heartbeat(FrameType::Pong, link, Some(to));
+        }
+    }
+
+    /// Sends a frame that is only a header to all nodes.
+    pub(super) fn broadcast_bare(&mut self, kind: FrameType) {
+        let links = self.reachable_nodes();
+        let links = links.into_iter().map(|(_, link)| link).collect();
+        let (header, body) = (self.header(kind), Body::Empty);
+        self.send_to_all(links, &Frame { header, body });
+    }
+
+    /// Sends a frame that is only a header.
+    pub(super) fn send_bare(&mut self, kind: FrameType, link: LinkId) {
+        let (header, body) = (self.header(kind), Body::Empty);
+        self.send(link, &Frame { header, body });
+    }
+
+    /// The link to be used for what is not an answer.
+    pub(super) fn link_to(&self, to: NodeIx) -> Option<LinkId> {
+        let node = &self.nodes[to];
+        let outbound = node.link.filter(|&link| self.is_up(link));
+        outbound.or(node.inbound)
+    }
+
     /// Sends a FAIL about a node to all nodes.
     pub(super) fn broadcast_fail(&mut self, failed: NodeIx) {
         let (header, body) = (
@@ -73,9 +104,7 @@ impl Cluster {
 
     /// Tells a node which slots an owner has that it does not know to be the owner.
     pub(super) fn send_update(&mut self, to: NodeIx, owner: NodeIx) {
-        let node = &self.nodes[to];
-        let outbound = node.link.filter(|&link| self.is_up(link));
-        let Some(link) = outbound.or(node.inbound) else {
+        let Some(link) = self.link_to(to) else {
             return;
         };
         let owner_node = &self.nodes[owner];
@@ -122,14 +151,14 @@ impl Cluster {
             bus_port: me.address.bus_port,
             current_epoch: self.current_epoch,
             config_epoch: self.nodes[shown].config_epoch,
-            repl_offset: self.repl_offset,
+            repl_offset: self.own_offset(),
             sender: me.id,
             slots: Box::new(self.slots.slots_of(shown).clone()),
             primary: me.primary.map(|primary| self.nodes[primary].id),
             ip: self.config.announce_ip,
             flags: me.flags,
             state_fail: !self.health.state().is_ok(),
-            message_flags: MessageFlags::empty(),
+            message_flags: self.manual.message_flags(kind),
         }
     }
 
@@ -159,7 +188,7 @@ impl Cluster {
     }
 
     pub(super) fn is_up(&self, link: LinkId) -> bool {
-        self.links.get(link).is_some_and(|link| link.up)
+        self.links.is_up(link)
     }
 
     /// Chooses what to tell `to`: some nodes at random, and all that this node suspects, because

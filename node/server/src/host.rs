@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use hexad_commands::Keyspace;
+use hexad_gossip::{Millis, Role};
 use hexad_slots::SlotBitmap;
 
 use crate::cluster::{Host, Pulse};
@@ -38,6 +39,16 @@ impl Host for ClusterHost {
             tracing::error!("Keys of lost slots are still here, no thread can be had: {error}");
         }
     }
+
+    fn role_changed(&self, term: u64, role: Role) {
+        tracing::warn!("Role {term} is {role:?}, and nothing is replicated yet");
+    }
+
+    fn pause_writes(&self, _until_ms: Millis) {
+        tracing::warn!("Writes cannot be paused for a manual failover yet: it will time out");
+    }
+
+    fn resume_writes(&self) {}
 
     fn published(&self, _sharded: bool, channel: Bytes, _message: Bytes) {
         // Nobody can subscribe yet.

@@ -302,6 +302,7 @@ impl World {
                 }
             }
             Output::DropKeys(slots) => state.keys.retain(|slot, _| !slots.get(*slot)),
+            Output::RoleChanged { .. } | Output::PauseWrites { .. } | Output::ResumeWrites => {}
             Output::Published { .. } | Output::ViewChanged | Output::Log { .. } => {}
         }
     }

@@ -165,6 +165,16 @@ pub(super) fn words(outputs: &[Output]) -> Vec<String> {
         Output::Close { .. } => "close".to_owned(),
         Output::ViewChanged => "view".to_owned(),
         Output::DropKeys(slots) => format!("drop {slots:?}"),
+        Output::RoleChanged { term, role } => match role {
+            Role::Primary => format!("role {term}: primary"),
+            Role::Replica { of: None } => format!("role {term}: replica of nobody"),
+            Role::Replica { of: Some(of) } => {
+                let id = &of.id.as_str()[..1];
+                format!("role {term}: replica of {id} at {}:{}", of.ip, of.port)
+            }
+        },
+        Output::PauseWrites { until_ms } => format!("pause for {} ms", until_ms - START),
+        Output::ResumeWrites => "resume".to_owned(),
         Output::Published { .. } => "published".to_owned(),
         Output::Log { text, .. } => format!("log {text}"),
     };

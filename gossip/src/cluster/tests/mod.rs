@@ -5,12 +5,16 @@
 
 mod admin;
 mod claims;
+mod electing;
 mod failing;
 mod joining;
 mod lone;
+mod manual;
+mod orphans;
 mod outputs;
 mod restarting;
 mod strangers;
+mod voting;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,7 +23,7 @@ use std::sync::Arc;
 use hexad_slots::{Slot, SlotBitmap};
 
 use super::*;
-use crate::{NodeView, SetSlot};
+use crate::{FailoverMode, NodeView, PrimaryLink, ReplicaOf, ReplicationState, Role, SetSlot};
 
 /// When the tests begin.
 const START: Millis = 1_000_000_000_000;
@@ -34,6 +38,12 @@ struct Host {
     up: bool,
     links: BTreeMap<LinkId, (usize, LinkId)>,
     dropped: Vec<SlotBitmap>,
+    /// What replication was told last.
+    role: (u64, Role),
+    /// How far replication has got; `None`: not yet in sync.
+    offset: Option<u64>,
+    /// Whether clients' writes are paused.
+    paused: bool,
     published: Vec<(bool, String, String)>,
     log: Vec<String>,
 }
@@ -78,20 +88,28 @@ impl Net {
             cuts: Vec::new(),
             frames: VecDeque::new(),
         };
-        for at in 0..count {
-            net.hosts.push(Host {
-                cluster: Cluster::new(config(), at as u64, START),
-                config: config(),
-                disk: String::new(),
-                up: true,
-                links: BTreeMap::new(),
-                dropped: Vec::new(),
-                published: Vec::new(),
-                log: Vec::new(),
-            });
-            net.drain(at);
+        for _ in 0..count {
+            net.add_host();
         }
         net
+    }
+
+    fn add_host(&mut self) {
+        let at = self.hosts.len();
+        self.hosts.push(Host {
+            cluster: Cluster::new(config(), at as u64, self.now),
+            config: config(),
+            disk: String::new(),
+            up: true,
+            links: BTreeMap::new(),
+            dropped: Vec::new(),
+            role: (0, Role::Primary),
+            offset: None,
+            paused: false,
+            published: Vec::new(),
+            log: Vec::new(),
+        });
+        self.drain(at);
     }
 
     /// So many primaries of one cluster, the slots shared out among them, and all in agreement.
@@ -198,9 +216,60 @@ impl Net {
     }
 
     fn input(&mut self, at: usize, input: Input<'_>) {
-        let now = self.now;
-        self.hosts[at].cluster.handle(now, input);
+        let (now, host) = (self.now, &mut self.hosts[at]);
+        if let Some(offset) = host.offset {
+            host.cluster.set_replication(ReplicationState {
+                term: host.role.0,
+                offset,
+                link: PrimaryLink::Up { heard_ms: now },
+            });
+        }
+        host.cluster.handle(now, input);
         self.drain(at);
+    }
+
+    /// Has a host replicate up to an offset from now on.
+    fn sync(&mut self, at: usize, offset: u64) {
+        self.hosts[at].offset = Some(offset);
+    }
+
+    /// Some primaries, and replicas of these primaries, in sync and known to all.
+    fn shards(primaries: usize, replicas_of: &[usize]) -> Self {
+        let mut net = Self::primaries(primaries);
+        for (at, &primary) in (primaries..).zip(replicas_of) {
+            net.add_host();
+            net.meet(at, 0);
+            net.run(3000);
+            let primary = net.id(primary);
+            net.admin(
+                at,
+                Admin::Replicate {
+                    primary,
+                    dataset_empty: true,
+                },
+            );
+            net.sync(at, 100);
+        }
+        net.run(2000);
+        net.assert_agreement();
+        net
+    }
+
+    /// The only owner of slots among these hosts, as all others that are up see it.
+    fn owner_among(&mut self, hosts: &[usize]) -> Option<usize> {
+        let up: Vec<usize> = (0..self.hosts.len())
+            .filter(|&at| self.hosts[at].up)
+            .collect();
+        let mut owners = up.into_iter().map(|at| {
+            let mut owners = hosts.iter().copied();
+            owners.find(|&host| self.seen(at, host).slot_count > 0)
+        });
+        let first = owners.next()?;
+        owners.all(|owner| owner == first).then_some(first)?
+    }
+
+    fn logged(&self, at: usize, text: &str) -> bool {
+        self.hosts[at].log.iter().any(|line| line.contains(text))
     }
 
     fn deliver(&mut self) {
@@ -244,6 +313,14 @@ impl Net {
                 }
                 Output::ViewChanged => {}
                 Output::DropKeys(slots) => host.dropped.push(*slots),
+                Output::RoleChanged { term, role } => {
+                    if term != host.role.0 {
+                        host.offset = None;
+                    }
+                    host.role = (term, role);
+                }
+                Output::PauseWrites { .. } => host.paused = true,
+                Output::ResumeWrites => host.paused = false,
                 Output::Published {
                     sharded,
                     channel,
@@ -300,6 +377,7 @@ impl Net {
     fn restart(&mut self, at: usize) {
         let host = &mut self.hosts[at];
         host.up = true;
+        (host.role, host.offset) = ((0, Role::Primary), None);
         host.cluster = Cluster::load(&host.disk, host.config.clone(), 77, self.now).unwrap();
         self.drain(at);
     }

@@ -431,24 +431,6 @@ fn a_slot_that_is_claimed_again_stays() {
 }
 
 #[test]
-fn elections_have_their_place() {
-    let mut lone = Lone::new();
-    for kind in [
-        FrameType::FailoverAuthRequest,
-        FrameType::FailoverAuthAck,
-        FrameType::ManualFailoverStart,
-    ] {
-        let frame = Frame {
-            header: header(kind, 'b'),
-            body: Body::Empty,
-        };
-        let ignoring = format!("log Ignoring {kind} of node {}", id('b'));
-        assert_eq!(words(&lone.frame(&frame)), [ignoring]);
-        assert_eq!(lone.cluster.view().stats.received(kind), 1);
-    }
-}
-
-#[test]
 fn extensions_go_only_to_who_understands_them() {
     let mut lone = Lone::new();
     let named = Config {
@@ -565,7 +547,8 @@ fn a_primary_that_loses_all_to_a_failover_follows_the_winner() {
     );
     // A replica has no reason to wait with its service after a start.
     let ok = "log Cluster state changed: ok";
-    assert_eq!(words(&outputs), ["persist", &text, ok, "view"]);
+    let role = "role 1: replica of b at 10.0.0.1:7000";
+    assert_eq!(words(&outputs), ["persist", "view", role, &text, ok]);
     let view = lone.cluster.view();
     assert_eq!(view.myself().flags.to_words(), "myself,slave");
     assert_eq!((view.myself().primary, view.my_epoch), (Some(id('b')), 6));

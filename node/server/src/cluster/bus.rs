@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use hexad_gossip::{Cluster, Millis};
+use hexad_gossip::{Cluster, Millis, Role};
 use hexad_slots::SlotBitmap;
 use socket2::Socket;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -24,6 +24,14 @@ use super::stall::Pulse;
 pub trait Host: Send + Sync + 'static {
     /// These slots belong to another node now: their keys are to be dropped, soon.
     fn drop_keys(&self, slots: Box<SlotBitmap>);
+    /// This node is to replicate as this role says; see [`hexad_gossip::Output::RoleChanged`].
+    fn role_changed(&self, term: u64, role: Role);
+    /// Clients' writes are to rest until [`Host::resume_writes`] or that time of the bus's clock;
+    /// [`ClusterHandle::writes_paused`] is to be called once they do. See
+    /// [`hexad_gossip::Output::PauseWrites`].
+    fn pause_writes(&self, until_ms: Millis);
+    /// The pause is over.
+    fn resume_writes(&self);
     /// A message for subscribers of this node, published at another.
     fn published(&self, sharded: bool, channel: Bytes, message: Bytes);
     /// The pulse of each worker, always in the same order.

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use hexad_gossip::{Admin, Config, NodeFlags, NodeId, NodeView, SetSlot, View};
+use hexad_gossip::{Admin, Config, FailoverMode, NodeFlags, NodeId, NodeView, SetSlot, View};
 use hexad_resp::{Args, Reply, parse_i64};
 use hexad_slots::{Slot, SlotBitmap, SlotRange};
 
@@ -318,20 +318,6 @@ impl<'a> Call<'a> {
         Ok(Outcome::Answered)
     }
 
-    /// Elections are still to come: a replica has nothing to answer but that.
-    fn failover(&mut self) -> Result<Outcome> {
-        match self.args.get(2) {
-            None => {}
-            Some(_) if self.args.len() > 3 => return Err(self.wrong_subcommand_arity()),
-            Some(how) if is_word(how, "force") || is_word(how, "takeover") => {}
-            Some(_) => return fail("syntax error"),
-        }
-        if self.view.myself().flags.contains(NodeFlags::PRIMARY) {
-            return fail("You should send CLUSTER FAILOVER to a replica");
-        }
-        fail("CLUSTER FAILOVER is not supported yet")
-    }
-
     // ---- what the cluster thread does
 
     fn meet(&mut self) -> Result<Outcome> {
@@ -476,6 +462,16 @@ impl<'a> Call<'a> {
             hard,
             dataset_empty: self.facts.dataset_is_empty(),
         })
+    }
+
+    fn failover(&mut self) -> Result<Outcome> {
+        admin(Admin::Failover(match self.args.get(2) {
+            None => FailoverMode::Plain,
+            Some(_) if self.args.len() > 3 => return Err(self.wrong_subcommand_arity()),
+            Some(how) if is_word(how, "force") => FailoverMode::Force,
+            Some(how) if is_word(how, "takeover") => FailoverMode::Takeover,
+            Some(_) => return fail("syntax error"),
+        }))
     }
 
     fn set_config_epoch(&mut self) -> Result<Outcome> {

@@ -109,6 +109,7 @@ impl<H: Host> Driver<H> {
                     self.on_request(request)?;
                 }
                 () = next_timeout(&self.cluster, self.clock) => {
+                    self.learn_replication();
                     self.cluster.handle(self.clock.now(), Input::Tick);
                     self.shared.beat.fetch_add(1, Relaxed);
                 }
@@ -116,6 +117,12 @@ impl<H: Host> Driver<H> {
             }
             self.drain()?;
         }
+    }
+
+    /// Tells the machine how far replication has got.
+    fn learn_replication(&mut self) {
+        let state = *self.shared.replication.lock();
+        self.cluster.set_replication(state);
     }
 
     fn listen(&self, listener: Socket) {
@@ -129,6 +136,7 @@ impl<H: Host> Driver<H> {
 
     fn on_event(&mut self, event: Event) {
         let now = self.clock.now();
+        self.learn_replication();
         match event {
             Event::Accepted { stream, peer } => self.on_accepted(stream, peer),
             Event::Connected { link, local_ip } if self.links.contains_key(&link) => {
@@ -239,6 +247,7 @@ impl<H: Host> Driver<H> {
 
     fn on_request(&mut self, request: Request) -> Result<(), SaveError> {
         let now = self.clock.now();
+        self.learn_replication();
         match request {
             Request::Ask { ask, proto, answer } => answer(self.answer(*ask, proto)?),
             Request::Configure {
@@ -255,7 +264,10 @@ impl<H: Host> Driver<H> {
                 self.queue_limit_exceeded = 0;
                 self.cluster.reset_stats();
             }
-            Request::ReplicationOffset(offset) => self.cluster.set_repl_offset(offset),
+            Request::WritesPaused { until_ms, offset } => {
+                self.cluster
+                    .handle(now, Input::WritesPaused { until_ms, offset });
+            }
             // The loop has dealt with it.
             Request::Stop => {}
         }
@@ -347,6 +359,9 @@ impl<H: Host> Driver<H> {
                 Output::Close { link } => drop(self.remove(link)),
                 Output::ViewChanged => self.publish(),
                 Output::DropKeys(slots) => self.host.drop_keys(slots),
+                Output::RoleChanged { term, role } => self.host.role_changed(term, role),
+                Output::PauseWrites { until_ms } => self.host.pause_writes(until_ms),
+                Output::ResumeWrites => self.host.resume_writes(),
                 Output::Published {
                     sharded,
                     channel,

@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use arc_swap::{ArcSwap, Guard};
-use hexad_gossip::{Config as GossipConfig, NodeFlags, View};
+use hexad_gossip::{Config as GossipConfig, Millis, NodeFlags, ReplicationState, View};
 use hexad_resp::{Args, Proto, Reply};
 use hexad_slots::Slot;
 use parking_lot::Mutex;
@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub(super) queued_bytes: AtomicUsize,
     /// Links that were closed because what came over them was no frame.
     pub(super) bad_frames: AtomicU64,
+    /// How far replication has got.
+    pub(super) replication: Mutex<ReplicationState>,
     requests: UnboundedSender<Request>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -62,8 +64,8 @@ pub(super) enum Request {
     },
     /// Forget the counters of the bus.
     ResetStats,
-    /// This node's replication offset.
-    ReplicationOffset(u64),
+    /// No client's write is under way since a pause; see [`hexad_gossip::Input::WritesPaused`].
+    WritesPaused { until_ms: Millis, offset: u64 },
     /// Save nodes.conf and end.
     Stop,
 }
@@ -76,6 +78,7 @@ impl Shared {
             links: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             bad_frames: AtomicU64::new(0),
+            replication: Mutex::default(),
             requests,
             thread: Mutex::new(None),
         })
@@ -159,9 +162,16 @@ impl ClusterHandle {
         self.request(Request::ResetStats);
     }
 
-    /// Tells how far this node's replication stream has come; to be called now and then.
-    pub fn set_replication_offset(&self, offset: u64) {
-        self.request(Request::ReplicationOffset(offset));
+    /// Tells how far replication has got; to be called whenever that changes. The cluster thread
+    /// looks at it when it next has something to do, at least ten times a second.
+    pub fn set_replication(&self, state: ReplicationState) {
+        *self.shared.replication.lock() = state;
+    }
+
+    /// Answers [`super::Host::pause_writes`]: no client's write is under way any more, and the
+    /// replication stream ends at `offset`.
+    pub fn writes_paused(&self, until_ms: Millis, offset: u64) {
+        self.request(Request::WritesPaused { until_ms, offset });
     }
 
     /// Whether this node is a replica.

@@ -72,7 +72,16 @@ pub(super) fn gossip_config(config: &Config) -> GossipConfig {
         migration_barrier: cluster.migration_barrier,
         replica_no_failover: cluster.replica_no_failover,
         replica_validity_factor: cluster.replica_validity_factor,
+        repl_ping_period_ms: repl_ping_period_ms(config),
         ..GossipConfig::new(config.port)
+    }
+}
+
+/// `repl-ping-replica-period`.
+fn repl_ping_period_ms(config: &Config) -> u64 {
+    match config.value(Id::ReplPingReplicaPeriod) {
+        Value::Int(seconds) => u64::try_from(*seconds).unwrap_or(0).saturating_mul(1000),
+        _ => 0,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every subcommand and its errors, as Redis 7.0.15 answers them in the same state.
 
+use hexad_gossip::{PrimaryLink, ReplicationState};
 use hexad_resp::Proto;
 
 use super::node::{TestNode, wait_for};
@@ -424,11 +425,6 @@ fn what_depends_on_roles_and_owners() {
     run(2, "CLUSTER ADDSLOTS 1", "Slot 1 is already busy");
     run(
         2,
-        "CLUSTER FAILOVER",
-        "CLUSTER FAILOVER is not supported yet",
-    );
-    run(
-        2,
         "CLUSTER REPLICAS {r}",
         "The specified node is not a master",
     );
@@ -504,7 +500,12 @@ fn a_replica_is_shown_to_clients_once_it_has_data() {
     let replica = nodes[2].id();
     assert!(!nodes[0].run("CLUSTER SLOTS").contains(&replica));
     assert!(nodes[0].run("CLUSTER SHARDS").contains("$7\r\nloading\r\n"));
-    nodes[2].handle().set_replication_offset(74);
+    let (term, _) = nodes[2].seen.role.lock().expect("it is told to replicate");
+    nodes[2].handle().set_replication(ReplicationState {
+        term,
+        offset: 74,
+        link: PrimaryLink::Up { heard_ms: 0 },
+    });
     wait_for("the others have heard of it", || {
         nodes[..2].iter().all(|node| {
             let slots = node.run("CLUSTER SLOTS");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hexad_gossip::{Millis, Role};
 use hexad_resp::{Proto, Reply};
 use hexad_slots::SlotBitmap;
 use parking_lot::Mutex;
@@ -18,6 +19,8 @@ pub(super) struct Seen {
     pub(super) dropped: Mutex<Vec<SlotBitmap>>,
     pub(super) published: Mutex<Vec<(bool, Bytes, Bytes)>>,
     pub(super) pulses: Mutex<Vec<Pulse>>,
+    pub(super) role: Mutex<Option<(u64, Role)>>,
+    pub(super) paused: Mutex<Option<Millis>>,
     pub(super) died: Mutex<bool>,
 }
 
@@ -26,6 +29,18 @@ struct TestHost(Arc<Seen>);
 impl Host for TestHost {
     fn drop_keys(&self, slots: Box<SlotBitmap>) {
         self.0.dropped.lock().push(*slots);
+    }
+
+    fn role_changed(&self, term: u64, role: Role) {
+        *self.0.role.lock() = Some((term, role));
+    }
+
+    fn pause_writes(&self, until_ms: Millis) {
+        *self.0.paused.lock() = Some(until_ms);
+    }
+
+    fn resume_writes(&self) {
+        *self.0.paused.lock() = None;
     }
 
     fn published(&self, sharded: bool, channel: Bytes, message: Bytes) {
