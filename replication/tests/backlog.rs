@@ -207,7 +207,7 @@ fn a_reader_pins_what_it_has_not_read() {
     stream.advance(reader, 1 << 19).unwrap();
     let first = stream.backlog().unwrap().first();
     assert!(
-        (1 << 19) - (1 << 16) <= first && first <= (1 << 19) + 1,
+        ((1 << 19) - (1 << 16)..=(1 << 19) + 1).contains(&first),
         "{first}"
     );
     stream.detach(reader);
@@ -267,7 +267,7 @@ fn the_soft_limit_counts_with_time_and_never_below_the_size() {
 fn nothing_is_appended_without_a_backlog() {
     let id = ReplId::from_random(ID);
     let mut stream = Stream::new(id, 16 * 1024, OutputLimit::NONE);
-    stream.append_command(0, [&b"SET"[..], b"a", b"1"].into_iter());
+    stream.append_command(0, [&b"SET"[..], b"a", b"1"]);
     stream.append_multi(3);
     stream.append_ping();
     assert_eq!(
@@ -281,7 +281,7 @@ fn nothing_is_appended_without_a_backlog() {
 #[test]
 fn the_forms_of_the_stream() {
     let mut stream = stream(16 * 1024, OutputLimit::NONE);
-    let set = |key: &'static [u8]| [&b"SET"[..], key, b"1"].into_iter();
+    let set = |key: &'static [u8]| [&b"SET"[..], key, b"1"];
     stream.append_command(0, set(b"a"));
     stream.append_command(0, set(b"b"));
     stream.append_multi(11);
