@@ -41,6 +41,7 @@ transcripts! {
     cluster,
     config,
     connection,
+    dump,
     expiry,
     keys,
     multi,

@@ -2,8 +2,8 @@
 
 use hexad_resp::Reply;
 use hexad_store::{
-    DbMut, Detached, Entry, HashSeed, KeyHash, LfuSettings, Partition, Stored, TooLong, lfu_access,
-    lfu_new, lru_clock,
+    DbMut, Detached, Entry, HashSeed, KeyHash, LfuSettings, OwnedEntry, Partition, Stored, TooLong,
+    lfu_access, lfu_new, lfu_with_counter, lru_clock, lru_clock_before,
 };
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -30,6 +30,8 @@ pub struct Env {
     pub lfu_decay_minutes: u32,
     /// `lazyfree-lazy-user-flush`: FLUSHALL and FLUSHDB without a mode free in the background.
     pub lazy_user_flush: bool,
+    /// `rdbcompression`: DUMP compresses strings.
+    pub compress_dumps: bool,
     /// Whether the node runs in cluster mode.
     pub cluster: bool,
 }
@@ -156,6 +158,16 @@ impl Env {
     fn start_clock(&self, stored: &Stored<'_>, now_ms: i64) {
         if stored.created || !self.lfu {
             stored.entry.set_access(self.new_clock(now_ms));
+        }
+    }
+
+    /// The access clock of an entry from a payload or a file, which may say how it was used: the
+    /// policy decides which of the two counts (Redis 7.0: objectSetLRUOrLFU).
+    pub fn restored_clock(&self, now_ms: i64, idle_s: Option<u64>, freq: Option<u8>) -> u32 {
+        match (self.lfu, idle_s, freq) {
+            (false, Some(idle_s), _) => lru_clock_before(now_ms, idle_s),
+            (true, _, Some(counter)) => lfu_with_counter(now_ms, counter),
+            _ => self.new_clock(now_ms),
         }
     }
 
@@ -428,6 +440,12 @@ impl Ctx<'_> {
             ctx.modified(to);
         });
         Ok(true)
+    }
+
+    /// Stores an entry, in place of whatever its key has. Its access clock is the caller's to set.
+    pub fn insert(&mut self, key: Key<'_>, entry: OwnedEntry) {
+        self.database().insert(entry, key.hash);
+        self.modified(key);
     }
 
     /// Moves a key to another database, in place of whatever is there; returns whether it exists.

@@ -152,6 +152,7 @@ impl Server {
             lfu: config.maxmemory_policy.is_lfu(),
             lfu_log_factor: config.lfu_log_factor,
             lfu_decay_minutes: config.lfu_decay_minutes,
+            compress_dumps: config.rdbcompression,
             lazy_user_flush: config.lazyfree_lazy_user_flush,
             cluster: self.cluster.is_some(),
         }

@@ -35,6 +35,18 @@ pub fn lru_idle_ms(clock: u32, now: u32) -> u64 {
     u64::from(seconds) * 1000
 }
 
+/// The clock of an entry whose last access was `idle_s` seconds before `now_ms`. An access before the
+/// clock's last round counts as one in it, a second later, as in Redis 7.0 (objectSetLRUOrLFU).
+pub fn lru_clock_before(now_ms: i64, idle_s: u64) -> u32 {
+    let accessed = i64::from(lru_clock(now_ms)).wrapping_sub_unsigned(idle_s);
+    let rounds = if accessed < 0 {
+        i64::from(ACCESS_CLOCK_MAX)
+    } else {
+        0
+    };
+    accessed.wrapping_add(rounds) as u32 & ACCESS_CLOCK_MAX
+}
+
 /// How fast LFU counters grow and decay.
 #[derive(Clone, Copy, Debug)]
 pub struct LfuSettings {
@@ -47,6 +59,11 @@ pub struct LfuSettings {
 /// The clock of an entry that is created at `now_ms` under an LFU policy.
 pub fn lfu_new(now_ms: i64) -> u32 {
     pack(minutes(now_ms), LFU_INITIAL)
+}
+
+/// The clock of an entry that is said to have this LFU counter at `now_ms`.
+pub fn lfu_with_counter(now_ms: i64, counter: u8) -> u32 {
+    pack(minutes(now_ms), counter)
 }
 
 /// The counter in `clock` as it has decayed by `now_ms` (OBJECT FREQ; eviction).
@@ -97,6 +114,24 @@ mod tests {
         assert_eq!(lru_clock((1i64 << 24) * 1000 + 5000), 5);
         assert_eq!(lru_idle_ms(10, 15), 5000);
         assert_eq!(lru_idle_ms(ACCESS_CLOCK_MAX - 2, 3), 5000);
+    }
+
+    /// As Redis 7.0.15 answers OBJECT IDLETIME after RESTORE with IDLETIME.
+    #[test]
+    fn lru_clocks_of_the_past() {
+        let now_ms = 1_700_000_000_000;
+        for (idle_s, seen_s) in [
+            (0, 0),
+            (10, 10),
+            (100_000, 100_000),
+            (16_777_215, 0),
+            (16_777_216, 1),
+            (20_000_000, 3_222_784),
+        ] {
+            let clock = lru_clock_before(now_ms, idle_s);
+            assert_eq!(lru_idle_ms(clock, lru_clock(now_ms)), seen_s * 1000);
+        }
+        assert!(lru_clock_before(now_ms, u64::MAX) <= ACCESS_CLOCK_MAX);
     }
 
     #[test]

@@ -36,8 +36,8 @@ mod table;
 mod watch;
 
 pub use access::{
-    ACCESS_CLOCK_MAX, LFU_INITIAL, LfuSettings, lfu_access, lfu_counter, lfu_new, lru_clock,
-    lru_idle_ms,
+    ACCESS_CLOCK_MAX, LFU_INITIAL, LfuSettings, lfu_access, lfu_counter, lfu_new, lfu_with_counter,
+    lru_clock, lru_clock_before, lru_idle_ms,
 };
 pub use db::{Db, Detached};
 pub use db_mut::{DbMut, Stored};

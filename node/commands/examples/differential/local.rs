@@ -40,6 +40,7 @@ impl Local {
             expires_keys: true,
             lfu: false,
             lfu_log_factor: 10,
+            compress_dumps: true,
             lfu_decay_minutes: 1,
             lazy_user_flush: false,
             cluster: false,

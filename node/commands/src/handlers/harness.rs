@@ -56,6 +56,7 @@ impl Harness {
                 expires_keys: true,
                 lfu: false,
                 lfu_log_factor: 10,
+                compress_dumps: true,
                 lfu_decay_minutes: 1,
                 lazy_user_flush: false,
                 cluster: partitions > 1,
@@ -77,14 +78,20 @@ impl Harness {
     /// Runs a command of words between single spaces (so two spaces make an empty word) and
     /// returns the reply; its line ends are shown as spaces.
     pub(super) fn run(&mut self, line: &str) -> String {
-        let mut start = 0;
-        let ranges = line.split(' ').map(|word| {
-            let range = ArgRange::new(start, start + word.len());
-            start = range.end + 1;
-            range
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        self.run_words(&words)
+    }
+
+    /// Runs a command of any bytes.
+    pub(super) fn run_words(&mut self, words: &[&[u8]]) -> String {
+        let mut end = 0;
+        let ranges = words.iter().map(|word| {
+            end += word.len();
+            ArgRange::new(end - word.len(), end)
         });
         let ranges: Vec<_> = ranges.collect();
-        let args = Args::new(line.as_bytes(), &ranges);
+        let line = words.concat();
+        let args = Args::new(&line, &ranges);
         let mut reply = Reply::new();
         reply.set_proto(self.proto);
         self.execute(&args, &mut reply);

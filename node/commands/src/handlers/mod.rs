@@ -9,6 +9,7 @@
 mod bignum;
 mod counters;
 pub mod debug;
+mod dump;
 mod errors;
 mod expire;
 mod float80;
@@ -27,6 +28,7 @@ mod tests;
 mod value;
 
 pub use counters::{decr, decrby, incr, incrby, incrbyfloat};
+pub use dump::{dump, restore};
 pub use expire::{
     expire, expireat, expiretime, persist, pexpire, pexpireat, pexpiretime, pttl, ttl,
 };

@@ -31,6 +31,17 @@ pub(super) const COMMANDS: &[Command] = &[
         .key_specs(&[KeySpec::range(&[K::RM, K::DELETE], 1, -1, 1)])
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .args(&[Arg::key("key", 0).multiple()]),
+    data("dump", 2, handlers::dump)
+        .about(
+            "2.6.0",
+            "Returns a key's value in a form that RESTORE takes.",
+        )
+        .complexity("O(N) for a value of N bytes or elements.")
+        .flags(&[F::READONLY])
+        .acl(&[A::KEYSPACE])
+        .key_specs(&[KeySpec::one(&[K::RO, K::ACCESS], 1)])
+        .tips(&["nondeterministic_output"])
+        .args(&[Arg::key("key", 0)]),
     data("exists", -2, handlers::exists)
         .about("1.0.0", "Counts how many of the given keys are there.")
         .complexity("O(N) for N keys.")
@@ -197,6 +208,14 @@ pub(super) const COMMANDS: &[Command] = &[
         ])
         .history(&[("3.2.0", "Equal names are no error.")])
         .args(&[Arg::key("key", 0), Arg::key("newkey", 1)]),
+    data("restore", -4, handlers::restore)
+        .about("2.6.0", "Creates a key from what DUMP returned.")
+        .complexity(RESTORE_COMPLEXITY)
+        .flags(&[F::WRITE, F::DENYOOM])
+        .acl(&[A::KEYSPACE, A::DANGEROUS])
+        .key_specs(&[KeySpec::one(&[K::OW, K::UPDATE], 1)])
+        .history(RESTORE_HISTORY)
+        .args(RESTORE_ARGS),
     keyspace("scan", -2, handlers::scan)
         .about("2.8.0", "Walks over the keys, some at each call.")
         .complexity("O(1) a call, O(N) for a walk over N keys.")
@@ -246,6 +265,31 @@ pub(super) const COMMANDS: &[Command] = &[
         .key_specs(&[KeySpec::range(&[K::RM, K::DELETE], 1, -1, 1)])
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .args(&[Arg::key("key", 0).multiple()]),
+];
+
+pub(super) const RESTORE_COMPLEXITY: &str =
+    "O(N) for a value of N bytes or elements, O(N*log(N)) for a sorted set.";
+
+pub(super) const RESTORE_HISTORY: &[(&str, &str)] = &[
+    ("3.0.0", "`REPLACE`."),
+    ("5.0.0", "`ABSTTL`."),
+    ("5.0.0", "`IDLETIME` and `FREQ`."),
+];
+
+pub(super) const RESTORE_ARGS: &[Arg] = &[
+    Arg::key("key", 0),
+    Arg::integer("ttl"),
+    Arg::string("serialized-value"),
+    Arg::word("replace", "REPLACE").since("3.0.0").optional(),
+    Arg::word("absttl", "ABSTTL").since("5.0.0").optional(),
+    Arg::integer("seconds")
+        .after("IDLETIME")
+        .since("5.0.0")
+        .optional(),
+    Arg::integer("frequency")
+        .after("FREQ")
+        .since("5.0.0")
+        .optional(),
 ];
 
 const OBJECT: &[Command] = &[

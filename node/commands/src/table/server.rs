@@ -1,5 +1,6 @@
 //! The server.
 
+use super::generic::{RESTORE_ARGS, RESTORE_COMPLEXITY, RESTORE_HISTORY};
 use crate::builder::{container, data, keyspace, pure, server};
 use crate::command::{Command, ServerCommand as S};
 use crate::docs::Arg;
@@ -76,6 +77,18 @@ pub(super) const COMMANDS: &[Command] = &[
         .acl(&[A::ADMIN, A::DANGEROUS])
         .tips(&["nondeterministic_output"]),
     container("memory", MEMORY).about("4.0.0", "Reports on memory."),
+    data("restore-asking", -4, handlers::restore)
+        .about(
+            "3.0.0",
+            "RESTORE for keys that move to this node, in a slot that is being imported.",
+        )
+        .complexity(RESTORE_COMPLEXITY)
+        .flags(&[F::WRITE, F::DENYOOM, F::ASKING])
+        .acl(&[A::KEYSPACE, A::DANGEROUS])
+        .key_specs(&[KeySpec::one(&[K::OW, K::UPDATE], 1)])
+        .history(RESTORE_HISTORY)
+        .args(RESTORE_ARGS)
+        .syscmd(),
     server("role", 1, S::Role)
         .about(
             "2.8.12",

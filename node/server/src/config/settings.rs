@@ -63,6 +63,8 @@ pub struct Settings {
     pub lfu_log_factor: u32,
     /// `lfu-decay-time`
     pub lfu_decay_minutes: u32,
+    /// `rdbcompression`
+    pub rdbcompression: bool,
     /// `active-expire-effort`, 1 to 10.
     pub active_expire_effort: u32,
     /// `hz`, 1 to 500.
@@ -265,6 +267,7 @@ impl Settings {
             maxmemory_policy: maxmemory_policy(values),
             lfu_log_factor: number(values, Id::LfuLogFactor),
             lfu_decay_minutes: number(values, Id::LfuDecayTime),
+            rdbcompression: flag(values, Id::Rdbcompression),
             active_expire_effort: number(values, Id::ActiveExpireEffort),
             hz: number(values, Id::Hz),
             lazyfree_lazy_expire: flag(values, Id::LazyfreeLazyExpire),

@@ -256,7 +256,7 @@ directives! {
         SavePoint { seconds: 60, changes: 10000 },
     ])), MULTI_ARG, NotYet;
     StopWritesOnBgsaveError "stop-writes-on-bgsave-error", Kind::Bool, YES, NONE, NotYet;
-    Rdbcompression "rdbcompression", Kind::Bool, YES, NONE, NotYet;
+    Rdbcompression "rdbcompression", Kind::Bool, YES, NONE, Live;
     Rdbchecksum "rdbchecksum", Kind::Bool, YES, IMMUTABLE, NotYet;
     SanitizeDumpPayload "sanitize-dump-payload", Kind::Enum(&["no", "yes", "clients"]), e("no"), NONE, NotYet;
     Dbfilename "dbfilename", Kind::Text(Check::BaseName("filename")), s("dump.rdb"), PROTECTED, NotYet;
