@@ -119,7 +119,7 @@ mod tests {
     /// As Redis 7.0.15 answers OBJECT IDLETIME after RESTORE with IDLETIME.
     #[test]
     fn lru_clocks_of_the_past() {
-        let now_ms = 1_700_000_000_000;
+        let now_ms = 1_795_258_000_000;
         for (idle_s, seen_s) in [
             (0, 0),
             (10, 10),
