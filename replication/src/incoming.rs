@@ -269,11 +269,10 @@ impl Incoming {
             authenticated: true,
         };
         let Parsed::Complete { consumed } = self.parser.parse(rest, base, ranges, &limits)? else {
-            return match (self.buffer.len() - start) as u64 > self.limits.max_unit_bytes {
-                true => Err(IncomingError::TooLarge(self.limits.max_unit_bytes)),
-                false => Ok(false),
-            };
+            let arrived = self.buffer.len() - start;
+            return check_size(arrived, &self.limits).map(|()| false);
         };
+        check_size(self.cut + consumed - start, &self.limits)?;
         let command = first..ranges.len();
         let args = Args::new(&self.buffer[start..], &ranges[command.clone()]);
         let verb = Verb::of(&args, self.limits.databases)?;
@@ -445,6 +444,14 @@ impl Verb {
             },
             _ => Self::Data,
         })
+    }
+}
+
+/// Whether a unit of so many bytes is still within the limits, whole or not.
+fn check_size(bytes: usize, limits: &IncomingLimits) -> Result<(), IncomingError> {
+    match bytes as u64 > limits.max_unit_bytes {
+        true => Err(IncomingError::TooLarge(limits.max_unit_bytes)),
+        false => Ok(()),
     }
 }
 

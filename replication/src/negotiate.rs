@@ -164,6 +164,10 @@ pub fn psync(stream: &Stream, replica: &Replica, name: &str, request: &PsyncRequ
 
 /// The answer at the cut of a full synchronisation, from where the stream goes on behind the RDB.
 /// Who has sent SYNC gets none.
+///
+/// After an RDB with a mark at its end nothing may be sent before the replica's first REPLCONF ACK
+/// (INFO says `online` meanwhile): Redis 7.0 looks for the mark at the end of what it has read, and
+/// bytes of the stream behind it would hide it. After one with a length the stream follows at once.
 pub fn full_resync_reply(history: &History) -> Vec<u8> {
     format!("+FULLRESYNC {} {}\r\n", history.id(), history.offset()).into_bytes()
 }

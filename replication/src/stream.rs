@@ -190,8 +190,8 @@ impl Stream {
                 "Discarding previously cached master state.",
             ));
         }
-        // The next command must select its database: a replica of the old primary that goes on
-        // here has read SELECTs which this server has not.
+        // The next command must select its database: the old primary, should it come back as a
+        // replica, may not know which one is selected (see `forget_db`).
         self.db = None;
         self.resumable = false;
         self.lonely_since = None;

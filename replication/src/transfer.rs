@@ -23,8 +23,8 @@ const MARK_BYTES: usize = 40;
 pub enum Payload {
     /// So many bytes. It comes from the primary: not a size to allocate unseen.
     Sized(u64),
-    /// What comes before a mark. Once it is loaded, a REPLCONF ACK has to be sent at once, or the
-    /// primary does not begin the stream.
+    /// What comes before a mark. Once it is loaded, a REPLCONF ACK has to be sent at once, and then
+    /// each second as always: the primary does not begin the stream before it has got one.
     Marked,
 }
 

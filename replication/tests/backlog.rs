@@ -122,6 +122,11 @@ impl Model {
         let left = self.all.len() - (*next as usize - 1);
         assert_eq!(bytes, left.min(max), "all there is, up to the maximum");
         assert_eq!(bytes, out.iter().map(Bytes::len).sum::<usize>());
+        // Sometimes to the end of a block exactly.
+        let written = match out.first() {
+            Some(first) if rng.random_bool(0.3) => first.len(),
+            _ => rng.random_range(0..=bytes),
+        };
         let mut from = *next;
         for slice in out {
             assert!(!slice.is_empty());
@@ -133,7 +138,6 @@ impl Model {
             self.in_flight.push((from, slice.clone()));
             from += slice.len() as u64;
         }
-        let written = rng.random_range(0..=bytes);
         self.stream.advance(*reader, written).unwrap();
         *next += written as u64;
     }

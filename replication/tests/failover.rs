@@ -160,6 +160,13 @@ fn time_is_up() {
         "FAILOVER to any replica aborted: Replica never caught up before timeout"
     );
     assert_eq!(failover.state(), FailoverState::None);
+    start(&mut failover, "to a 1 timeout 50", false, &replicas).unwrap();
+    let (event, line) = failover.poll(100, &replicas, 1050).unwrap();
+    assert_eq!(event, FailoverEvent::Aborted { was_replica: false });
+    assert_eq!(
+        line.text,
+        "FAILOVER to a:1 aborted: Replica never caught up before timeout"
+    );
     start(&mut failover, "to a 1 force timeout 50", false, &replicas).unwrap();
     let (event, line) = failover.poll(100, &replicas, 1050).unwrap();
     assert_eq!(event, FailoverEvent::Demote(target("a", 1)));

@@ -152,6 +152,29 @@ fn the_second_id_counts_up_to_the_promotion() {
 }
 
 #[test]
+fn the_old_primary_may_not_know_which_database_is_selected() {
+    let mut old = stream();
+    old.append_raw(b"", 3);
+    let (id, offset) = (old.history().id(), old.offset());
+    let mut new = Stream::new(id, 16 * 1024, OutputLimit::NONE);
+    new.adopt(id, offset, 3);
+    // Another replica begins a full synchronisation.
+    old.forget_db();
+    old.demote();
+    let log: Vec<_> = new.promote(ReplId::from_random([7; 20]));
+    assert_eq!(log[0].text, "Discarding previously cached master state.");
+    assert_eq!(old.wanted(), Some((id, offset + 1)));
+    let reader = new.attach(offset + 1).unwrap();
+    new.append_command(3, [&b"FLUSHDB"[..]]);
+    let mut out = Vec::new();
+    new.read(reader, usize::MAX, &mut out).unwrap();
+    assert!(
+        out.concat()
+            .starts_with(b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n")
+    );
+}
+
+#[test]
 fn a_backlog_that_is_not_there_serves_nobody() {
     let id = ReplId::parse(A.as_bytes()).unwrap();
     let mut stream = Stream::new(id, 1 << 20, OutputLimit::NONE);

@@ -4,10 +4,12 @@ mod bus;
 #[cfg(feature = "config")]
 mod config;
 mod nodes_conf;
+mod replication;
 mod resp;
 
 pub use bus::bus;
 #[cfg(feature = "config")]
 pub use config::config;
 pub use nodes_conf::nodes_conf;
+pub use replication::replication;
 pub use resp::resp;
