@@ -32,6 +32,10 @@ const MIN_BLOCK_BYTES: usize = 16 * 1024;
 /// A block is at most this part of the backlog, or trimming would be too coarse.
 const BLOCKS_AT_LEAST: usize = 16;
 
+/// Blocks dropped in one go. A replica that was far behind and is gone leaves thousands, and all
+/// writers wait while they are freed. (Redis 7.0 the same: `REPL_BACKLOG_TRIM_BLOCKS_PER_CALL`.)
+const TRIMMED_AT_ONCE: usize = 64;
+
 /// A reader of the backlog: the place of one replica in the stream. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ReaderId(pub(crate) u64);
@@ -223,8 +227,9 @@ impl Backlog {
         }
     }
 
-    /// Drops full blocks from the front that are neither within the size nor wanted by a reader.
-    fn trim(&mut self) {
+    /// Drops full blocks from the front that are neither within the size nor wanted by a reader, up
+    /// to [`TRIMMED_AT_ONCE`]. Returns whether there may be more of them.
+    pub(crate) fn trim(&mut self) -> bool {
         let wanted = self
             .readers
             .iter()
@@ -232,14 +237,18 @@ impl Backlog {
             .map(|reader| reader.next)
             .min()
             .unwrap_or(u64::MAX);
-        while let Some(block) = self.blocks.front() {
+        for _ in 0..TRIMMED_AT_ONCE {
+            let Some(block) = self.blocks.front() else {
+                return false;
+            };
             let bytes = block.bytes.len() as u64;
             if self.len() - bytes <= self.size as u64 || wanted < block.start + bytes {
-                break;
+                return false;
             }
             self.first += bytes;
             self.blocks.pop_front();
         }
+        true
     }
 
     // ---- readers ---------------------------------------------------------------------------------

@@ -19,6 +19,20 @@
 //! the last byte there is, so the next byte has `offset + 1`, and this is what PSYNC asks for.
 //! Everything named `next` or `from` here is the offset of a byte that is wanted, everything named
 //! `offset` that of the last byte that one has.
+//!
+//! # Differences from Redis 7.0
+//! | here | why |
+//! |---|---|
+//! | an acknowledgement of what was not written yet is ignored | WAIT must not count it |
+//! | an id is made of letters and digits | it gets into files, replies and the log |
+//! | an offset above 2^62, or one that is no number, counts as a wrong +FULLRESYNC | sums with it could overflow |
+//! | after a wrong +FULLRESYNC, or SYNC, the data are in no history | Redis keeps the id that it had |
+//! | a +CONTINUE that was not asked for ends the link | there is nothing to continue |
+//! | a reply of more than 1024 bytes ends the handshake | Redis takes its rest for the next reply |
+//! | a payload's length that is no number ends the link | Redis takes it for 0 |
+//! | the mark of a payload is found wherever it stands | Redis looks at the end of each read only |
+//! | a database that is not there, a MULTI within a MULTI, an EXEC without one end the link | Redis goes on and its data part from the primary's |
+//! | an inline command with quotes in a primary's stream ends the link | no primary sends one |
 
 #![forbid(unsafe_code)]
 

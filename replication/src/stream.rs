@@ -425,6 +425,13 @@ impl Stream {
         backlog.pending(reader)
     }
 
+    /// Drops some more of what nobody wants any more; returns whether there may be yet more. Each
+    /// new block does so too, but where little is written it takes long: call it, letting go of the
+    /// lock in between, when a reader has been detached or cut off, or the size has changed.
+    pub fn trim(&mut self) -> bool {
+        self.backlog.as_mut().is_some_and(Backlog::trim)
+    }
+
     /// To be called each 100 ms or so: the readers beyond `client-output-buffer-limit replica`,
     /// whose replicas have to be disconnected. (The hard limit also counts with every new block.)
     pub fn check_limits(&mut self, now: Millis) -> Vec<ReaderId> {

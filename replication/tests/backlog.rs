@@ -96,6 +96,7 @@ impl Model {
             let at = rng.random_range(0..self.readers.len());
             let (reader, _) = self.readers.swap_remove(at);
             self.stream.detach(reader);
+            while self.stream.trim() {}
             let gone = self.stream.read(reader, 1, &mut Vec::new());
             assert_eq!(gone, Err(ReadError::Gone));
         }
@@ -105,6 +106,7 @@ impl Model {
         self.size = rng.random_range(1..300_000);
         self.largest_size = self.largest_size.max(self.size);
         self.stream.set_backlog_bytes(self.size);
+        while self.stream.trim() {}
     }
 
     fn read(&mut self, rng: &mut SmallRng) {
@@ -215,6 +217,23 @@ fn a_reader_pins_what_it_has_not_read() {
         "{first}"
     );
     stream.detach(reader);
+    assert!(stream.backlog().unwrap().len() <= 32 * 1024);
+}
+
+#[test]
+fn what_a_slow_reader_leaves_is_freed_bit_by_bit() {
+    let mut stream = stream(16 * 1024, OutputLimit::NONE);
+    let reader = stream.attach(1).unwrap();
+    stream.append_raw(&vec![b'x'; 16 << 20], 0);
+    stream.detach(reader);
+    let mut steps = 0;
+    let mut left = stream.backlog().unwrap().len();
+    while stream.trim() {
+        let now = stream.backlog().unwrap().len();
+        assert!(now < left && left - now <= 1 << 20, "a megabyte at most");
+        (steps, left) = (steps + 1, now);
+    }
+    assert!(steps >= 14, "{steps}");
     assert!(stream.backlog().unwrap().len() <= 32 * 1024);
 }
 
