@@ -109,11 +109,6 @@ impl Acks {
         self.replicas.retain(|replica| replica.id != id);
     }
 
-    /// All have gone: the server has another history now.
-    pub fn clear_replicas(&mut self) {
-        self.replicas.clear();
-    }
-
     /// A replica is further on its way. One that goes online counts as heard of now.
     pub fn set_state(&mut self, id: ReplicaId, state: ReplicaState, now: Millis) {
         if let Some(replica) = self.replica_mut(id) {

@@ -106,11 +106,6 @@ impl Handshake {
         std::mem::take(&mut self.log)
     }
 
-    /// Whether PSYNC has been sent, so that its answer is what is missing.
-    pub fn is_psync_sent(&self) -> bool {
-        matches!(self.state, State::Psynced | State::SyncSent | State::Over)
-    }
-
     /// Goes on with what has arrived.
     pub fn step(&mut self, input: &mut &[u8]) -> Step {
         loop {

@@ -178,11 +178,6 @@ impl Incoming {
         self.db
     }
 
-    /// Whether a command or transaction has arrived in part.
-    pub const fn is_mid_unit(&self) -> bool {
-        self.open.is_some() || self.cut < self.buffer.len()
-    }
-
     /// Takes in what has arrived.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.receive(|buffer| buffer.extend_from_slice(bytes));
