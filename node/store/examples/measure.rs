@@ -3,15 +3,21 @@
 //! * one table of 10 million keys (or as many as asked for): the longest pause of an insertion and of a
 //!   removal, and the memory of a key of 16 bytes with a value of 64;
 //! * a million keys in 16384 partitions: time of a lookup and of an overwrite, of a thousand keys that stay
-//!   in the cache and of all, one by one and in batches with the two prefetching passes.
+//!   in the cache and of all, one by one and in batches with the two prefetching passes;
+//! * the same partitions: the walk of a snapshot, and overwriting while one runs; loading the keys anew.
 //!
 //! Times are the thread's CPU time, so that other work on the machine disturbs them little.
 
 use std::hint::black_box;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use hexad_store::{DbMut, HashSeed, KeyHash, Partition};
+use hexad_store::{
+    DbMut, Entry, HashSeed, KeyHash, OwnedEntry, Partition, PreImages, Snapshot, ValueRef,
+    WalkCursor,
+};
 use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -186,13 +192,19 @@ fn many_partitions() {
     println!(
         "{KEYS} keys in {PARTITIONS} partitions: {per_key:.1} bytes a key, partitions included"
     );
+    measure_rounds(&mut partitions, &seed);
+    snapshots(&mut partitions, &seed);
+    load(&partitions, &seed);
+}
+
+fn measure_rounds(partitions: &mut [Partition], seed: &HashSeed) {
     for keys in [1000, KEYS] {
         println!(" of these, {keys} chosen at random");
         for prefetch in [false, true] {
             rounds(
                 "hash and nothing",
-                (&mut partitions, keys),
-                &seed,
+                (&mut *partitions, keys),
+                seed,
                 prefetch,
                 |_, _, hash| {
                     black_box(hash);
@@ -200,8 +212,8 @@ fn many_partitions() {
             );
             rounds(
                 "get",
-                (&mut partitions, keys),
-                &seed,
+                (&mut *partitions, keys),
+                seed,
                 prefetch,
                 |db, key, hash| {
                     black_box(db.get(key, hash).expect("present").value());
@@ -209,14 +221,101 @@ fn many_partitions() {
             );
             rounds(
                 "overwrite",
-                (&mut partitions, keys),
-                &seed,
+                (&mut *partitions, keys),
+                seed,
                 prefetch,
                 |db, key, hash| {
                     black_box(db.set(key, hash, &[b'w'; 64], None).expect("short").created);
                 },
             );
         }
+    }
+}
+
+/// Copies what a snapshot consists of, as its writer would.
+struct Writer(Mutex<Vec<u8>>);
+
+impl PreImages for Writer {
+    fn keep(&self, _db: usize, entry: &Entry) {
+        let mut buffer = self.0.lock().expect("nobody panics");
+        write(&mut buffer, entry);
+    }
+}
+
+fn write(buffer: &mut Vec<u8>, entry: &Entry) {
+    if buffer.len() > 1 << 20 {
+        buffer.clear();
+    }
+    buffer.extend_from_slice(entry.key());
+    if let ValueRef::Str(text) = entry.value() {
+        buffer.extend_from_slice(text);
+    }
+}
+
+/// Snapshots of the partitions: one without writes, one all of whose keys are overwritten first.
+fn snapshots(partitions: &mut [Partition], seed: &HashSeed) {
+    let each = |nanos: u64| nanos as f64 / KEYS as f64;
+    for overwrite in [false, true] {
+        let epoch = partitions[0].epoch() + 1;
+        let snapshot = Snapshot::new(epoch, Writer(Mutex::default()));
+        partitions
+            .iter_mut()
+            .for_each(|partition| partition.enter(&snapshot));
+        if overwrite {
+            for round in [
+                "while a snapshot runs: first",
+                "while a snapshot runs: second",
+            ] {
+                let start = cpu_ns();
+                for id in 0..KEYS {
+                    let key = key_of(id);
+                    insert(
+                        partitions[partition_of(&key)].db_mut(0),
+                        &key,
+                        seed.hash(&key),
+                    );
+                }
+                println!("  {round} overwrite: {:.1} ns", each(cpu_ns() - start));
+            }
+        }
+        let (start, mut buffer, mut longest) = (cpu_ns(), Vec::new(), 0);
+        for partition in &mut *partitions {
+            let mut cursor = WalkCursor::default();
+            loop {
+                let before = cpu_ns();
+                let done = partition.walk(&mut cursor, 128, |_, entry| write(&mut buffer, entry));
+                longest = longest.max(cpu_ns() - before);
+                if done {
+                    break;
+                }
+            }
+        }
+        let nanos = each(cpu_ns() - start);
+        println!("  walk, overwritten {overwrite}: {nanos:.1} ns a key, longest step {longest} ns");
+        snapshot.finish();
+    }
+}
+
+/// Loads the keys into new partitions, in random order and in that of a walk.
+fn load(from: &[Partition], seed: &HashSeed) {
+    let mut ids: Vec<u64> = (0..KEYS).collect();
+    ids.shuffle(&mut SmallRng::seed_from_u64(5));
+    let shuffled: Vec<Vec<u8>> = ids.iter().map(|&id| key_of(id).to_vec()).collect();
+    let entries = from.iter().flat_map(|partition| partition.db(0).iter());
+    let ordered: Vec<Vec<u8>> = entries.map(|entry| entry.key().to_vec()).collect();
+    for (order, keys) in [("random", shuffled), ("a dump's", ordered)] {
+        let mut partitions: Vec<Partition> = (0..PARTITIONS)
+            .map(|_| Partition::new(1, seed.clone()))
+            .collect();
+        let start = cpu_ns();
+        for key in keys {
+            let at = partition_of(key.first_chunk().expect("16 bytes"));
+            let entry = OwnedEntry::string(&key, &[b'v'; 64], None).expect("short");
+            let loaded = partitions[at].db_mut(0).load(entry, seed.hash(&key));
+            loaded.expect("each key once");
+        }
+        let nanos = (cpu_ns() - start) as f64 / KEYS as f64;
+        println!("  load in {order} order: {nanos:.1} ns a key");
     }
 }
 
