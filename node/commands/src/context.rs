@@ -9,6 +9,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 
 use crate::Args;
+use crate::propagation::{Stream, Word};
 
 /// The longest key that the store takes.
 const KEY_MAX_BYTES: usize = u32::MAX as usize;
@@ -20,8 +21,16 @@ pub struct Env {
     pub seed: HashSeed,
     /// `proto-max-bulk-len`: the longest string value, in bytes.
     pub max_string_bytes: u64,
-    /// Whether this node deletes expired keys itself (a replica waits for its primary's DEL).
-    pub expires_keys: bool,
+    /// What becomes of expired keys.
+    pub expiry: Expiry,
+    /// Whether handlers note what goes to the replicas: see [`Effects::propagated`].
+    pub replicates: bool,
+    /// `lazyfree-lazy-expire`: replicas get UNLINK for expired keys.
+    pub lazy_expire: bool,
+    /// `lazyfree-lazy-server-del`: replicas get UNLINK for a key that RESTORE takes away.
+    pub lazy_server_del: bool,
+    /// `lazyfree-lazy-user-del`: replicas get UNLINK for GETDEL.
+    pub lazy_user_del: bool,
     /// Whether `maxmemory-policy` is an LFU policy (OBJECT FREQ answers, OBJECT IDLETIME does not).
     pub lfu: bool,
     /// `lfu-log-factor`
@@ -36,6 +45,20 @@ pub struct Env {
     pub cluster: bool,
 }
 
+/// What becomes of a key past its time that a command comes upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// It is deleted, and is not there: on a primary.
+    Deletes,
+    /// It is not there, but stays: on a replica, which waits for its primary's DEL, and while a
+    /// pause has promised that nothing changes.
+    Hides,
+    /// It is not there; a write deletes it: on a replica with `replica-read-only no`.
+    HidesFromReads,
+    /// It is there: for what comes from the primary, which deletes it when the time has come.
+    Ignores,
+}
+
 /// What a command did besides its reply; the caller adds it to its statistics.
 #[derive(Clone, Debug, Default)]
 pub struct Effects {
@@ -47,6 +70,8 @@ pub struct Effects {
     pub misses: u64,
     /// `expired_keys`: keys deleted because a command found them past their time.
     pub expired: u64,
+    /// What goes to the replicas.
+    pub(crate) stream: Stream,
 }
 
 /// The context of one data command: it holds the lock of its partition.
@@ -91,6 +116,12 @@ pub trait Keyspace {
     fn maybe_non_empty(&self, index: usize) -> bool {
         let _ = index;
         true
+    }
+    /// Called under the lock of a partition when a command has deleted an expired key there and
+    /// [`Env::replicates`]. An implementor that does not hold all locks until the command ends
+    /// appends [`Effects::propagated`] to the stream, and calls [`Effects::begin_command`].
+    fn propagate(&self, effects: &mut Effects) {
+        let _ = effects;
     }
     /// Frees what a database held, under no lock; the implementor may do it on another thread.
     fn free_later(&self, garbage: Detached) {
@@ -191,8 +222,7 @@ enum Purpose {
     Write,
 }
 
-/// Looking up. Each of these deletes the key first if it is expired and this node expires keys;
-/// where it does not, an expired key stays and counts as missing.
+/// Looking up. Each of these minds [`Env::expiry`] if the key is past its time.
 ///
 /// They pass the entry on to a closure, together with the reply, because both belong to the
 /// context: a value is written to the reply without a copy in between.
@@ -255,30 +285,38 @@ impl Ctx<'_> {
     ) -> R {
         let counts = u64::from(purpose != Purpose::Write);
         match self.partition.db(self.db).get(key.bytes, key.hash) {
-            Some(entry) if !entry.is_expired(self.now_ms) => {
+            Some(entry) if !entry.is_expired(self.now_ms) || self.env.expiry == Expiry::Ignores => {
                 if purpose != Purpose::Peek {
                     self.env.touch_clock(entry, self.now_ms, self.rng);
                 }
                 self.effects.hits += counts;
                 return visit(Some(entry), self.reply);
             }
-            Some(_) => self.delete_expired(key),
+            Some(_) => self.meet_expired(key, purpose),
             None => {}
         }
         self.effects.misses += counts;
         visit(None, self.reply)
     }
 
-    /// Deletes a key that is expired, if this node may.
+    /// Deletes a key that is expired, if this command may.
     #[cold]
-    fn delete_expired(&mut self, key: Key<'_>) {
-        delete_expired(self.partition, self.db, key, self.env, self.effects);
+    fn meet_expired(&mut self, key: Key<'_>, purpose: Purpose) {
+        let deletes = match self.env.expiry {
+            Expiry::Deletes => true,
+            Expiry::HidesFromReads => purpose == Purpose::Write,
+            Expiry::Hides | Expiry::Ignores => false,
+        };
+        if deletes && self.database().remove(key.bytes, key.hash).is_some() {
+            self.effects.deleted_expired(self.env, self.db, key.bytes);
+            self.touched(key);
+        }
     }
 
     /// Whether a key with this expiry would be expired at once. Where keys are not expired by this
     /// node, its primary says so.
     pub fn is_past(&self, deadline: i64) -> bool {
-        self.env.expires_keys && deadline <= self.now_ms
+        self.env.expiry == Expiry::Deletes && deadline <= self.now_ms
     }
 }
 
@@ -392,14 +430,14 @@ impl Ctx<'_> {
         volatile
     }
 
-    /// Deletes a key; returns whether it was there. An expired one was not, if this node expires
-    /// keys: it is deleted as such.
+    /// Deletes a key; returns whether it was there. An expired one was not, but for
+    /// [`Expiry::Ignores`]: it is deleted as such.
     pub fn remove(&mut self, key: Key<'_>) -> bool {
         let Some(entry) = self.database().remove(key.bytes, key.hash) else {
             return false;
         };
-        if self.env.expires_keys && entry.is_expired(self.now_ms) {
-            self.effects.expired += 1;
+        if entry.is_expired(self.now_ms) && self.env.expiry != Expiry::Ignores {
+            self.effects.deleted_expired(self.env, self.db, key.bytes);
             self.touched(key);
             return false;
         }
@@ -478,13 +516,21 @@ impl Ctx<'_> {
 impl KeyspaceCtx<'_> {
     /// Deletes a key of the selected database that was found expired, if this node may.
     pub fn delete_expired(&mut self, partition: &mut Partition, key: &[u8]) {
-        delete_expired(
-            partition,
-            self.db,
-            self.env.key(key),
-            self.env,
-            self.effects,
-        );
+        if self.env.expiry != Expiry::Deletes {
+            return;
+        }
+        let key = self.env.key(key);
+        if partition
+            .db_mut(self.db)
+            .remove(key.bytes, key.hash)
+            .is_some()
+        {
+            partition.touch(self.db, key.bytes);
+            self.effects.deleted_expired(self.env, self.db, key.bytes);
+            if self.env.replicates {
+                self.keyspace.propagate(self.effects);
+            }
+        }
     }
 
     /// Adds a string to the selected database, unless its key is there.
@@ -508,15 +554,44 @@ impl KeyspaceCtx<'_> {
     }
 }
 
-fn delete_expired(
-    partition: &mut Partition,
-    db: usize,
-    key: Key<'_>,
-    env: &Env,
-    effects: &mut Effects,
-) {
-    if env.expires_keys && partition.db_mut(db).remove(key.bytes, key.hash).is_some() {
-        effects.expired += 1;
-        partition.touch(db, key.bytes);
+/// Saying what goes to the replicas; nothing is noted unless there are any. If a handler says nothing, the
+/// command itself goes there if it has changed anything.
+impl Ctx<'_> {
+    /// Sends a command in the selected database to the replicas, in place of the command itself.
+    /// Further calls send further ones.
+    pub fn propagate<'w>(&mut self, words: impl IntoIterator<Item = Word<'w>, IntoIter: Clone>) {
+        if self.env.replicates {
+            self.effects.stream.push(self.db, words);
+            self.effects.stream.replace();
+        }
     }
+
+    /// Sends a deletion of `key` to the replicas, in place of the command itself.
+    pub fn propagate_deletion(&mut self, key: Key<'_>, lazy: bool) {
+        self.propagate(deletion(key.bytes, lazy));
+    }
+}
+
+impl KeyspaceCtx<'_> {
+    /// Sends the command itself to the replicas, even if it has changed nothing.
+    pub fn propagate_verbatim(&mut self) {
+        if self.env.replicates {
+            self.effects.stream.force();
+        }
+    }
+}
+
+impl Effects {
+    /// Counts a key that was deleted because it was past its time, and notes it for the replicas.
+    pub fn deleted_expired(&mut self, env: &Env, db: usize, key: &[u8]) {
+        self.expired += 1;
+        if env.replicates {
+            self.stream.push(db, deletion(key, env.lazy_expire));
+        }
+    }
+}
+
+fn deletion(key: &[u8], lazy: bool) -> [Word<'_>; 2] {
+    let name = if lazy { &b"UNLINK"[..] } else { b"DEL" };
+    [name.into(), key.into()]
 }

@@ -17,13 +17,17 @@ pub mod glob;
 pub mod handlers;
 mod introspect;
 mod keys;
+mod propagation;
 mod pure;
 mod table;
 
 pub use command::{Command, Handler, PureHandler, ServerCommand, unknown_command};
-pub use context::{Ctx, DataHandler, Effects, Env, Key, Keyspace, KeyspaceCtx, KeyspaceHandler};
+pub use context::{
+    Ctx, DataHandler, Effects, Env, Expiry, Key, Keyspace, KeyspaceCtx, KeyspaceHandler,
+};
 pub use docs::{Arg, ArgKind, Deprecated, Docs, Group};
 pub use flags::{AclCategories, CommandFlags};
 pub use hexad_resp::Args;
 pub use keys::{BeginSearch, FindKeys, InvalidKeys, KeyFlags, KeySpec, Keys};
+pub use propagation::{Propagated, Word};
 pub use table::lookup;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use hexad_commands::Env;
+use hexad_commands::{Env, Expiry};
 use hexad_store::HashSeed;
 use parking_lot::Mutex;
 use rand::Rng;
@@ -148,7 +148,11 @@ impl Server {
         Env {
             seed: self.keyspace.seed().clone(),
             max_string_bytes: config.proto_max_bulk_bytes,
-            expires_keys: true,
+            expiry: Expiry::Deletes,
+            replicates: false,
+            lazy_expire: config.lazyfree_lazy_expire,
+            lazy_server_del: config.lazyfree_lazy_server_del,
+            lazy_user_del: config.lazyfree_lazy_user_del,
             lfu: config.maxmemory_policy.is_lfu(),
             lfu_log_factor: config.lfu_log_factor,
             lfu_decay_minutes: config.lfu_decay_minutes,

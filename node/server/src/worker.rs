@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use hexad_commands::{Effects, Env};
+use hexad_commands::{Effects, Env, Expiry};
 use hexad_gossip::View;
 use hexad_resp::{Limits, Reply};
 use rand::SeedableRng;
@@ -141,7 +141,10 @@ impl Worker {
         self.refresh();
         self.paused = self.server.pause.state(self.now_ms);
         // A pause is a promise that nothing changes, not even by expiry.
-        self.env.expires_keys = self.paused == Paused::Nothing;
+        self.env.expiry = match self.paused {
+            Paused::Nothing => Expiry::Deletes,
+            _ => Expiry::Hides,
+        };
     }
 
     /// Ends a batch: adds up what it did.

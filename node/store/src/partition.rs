@@ -82,19 +82,25 @@ impl Partition {
 
     /// Exchanges the contents of two databases, and touches the watched keys that either has.
     ///
-    /// A watched key that is past its time counts as absent, before and after: it is deleted here.
-    /// Returns how many were.
-    pub fn swap(&mut self, a: usize, b: usize, now_ms: i64) -> usize {
+    /// A watched key that is past its time counts as absent, before and after: it is deleted here, and
+    /// `on_expired` gets its database and name.
+    pub fn swap(
+        &mut self,
+        a: usize,
+        b: usize,
+        now_ms: i64,
+        mut on_expired: impl FnMut(usize, &[u8]),
+    ) {
         if a == b {
-            return 0;
+            return;
         }
-        let mut expired = 0;
         if let Some(watched) = self.watched.take() {
             for key in watched.keys(a).chain(watched.keys(b)) {
-                expired += [a, b]
-                    .into_iter()
-                    .filter(|&db| self.expire(db, key, now_ms))
-                    .count();
+                for db in [a, b] {
+                    if self.expire(db, key, now_ms) {
+                        on_expired(db, key);
+                    }
+                }
             }
             for db in [a, b] {
                 watched.touch_where(db, |key| self.contains(a, key) || self.contains(b, key));
@@ -112,7 +118,6 @@ impl Partition {
         let taken = std::mem::replace(self.db_mut(a).db, empty);
         let taken = std::mem::replace(self.db_mut(b).db, taken);
         *self.db_mut(a).db = taken;
-        expired
     }
 
     /// Deletes a key if it is past its time, without touching its watchers.

@@ -328,11 +328,22 @@ fn watchers_learn_of_changes() {
         .db_mut(1)
         .set(b"b", seed.hash(b"b"), b"v", None)
         .unwrap();
-    partition.swap(0, 1, 0);
+    partition.swap(0, 1, 0, |_, _| {});
     assert_eq!(dirty(), [false, true, false]);
     clear();
     assert_eq!(partition.flush(0).len(), 1);
     assert_eq!(dirty(), [false, true, false]);
+
+    // A watched key past its time is deleted before databases are swapped.
+    clear();
+    let stored = partition
+        .db_mut(1)
+        .set(b"a", seed.hash(b"a"), b"v", Some(5));
+    assert!(stored.unwrap().created);
+    let mut expired = Vec::new();
+    partition.swap(1, 2, 6, |db, key| expired.push((db, key.to_vec())));
+    assert_eq!(expired, [(1, b"a".to_vec())]);
+    assert_eq!(dirty(), [false; 3]);
 
     // The expiry cycle touches what it deletes.
     clear();
@@ -359,8 +370,8 @@ fn swapped_databases_change_places() {
     let hash = HashSeed::new(1, 2).hash(b"k");
     partition.db_mut(0).set(b"k", hash, b"zero", None).unwrap();
     partition.db_mut(3).set(b"k", hash, b"three", None).unwrap();
-    partition.swap(0, 3, 0);
-    partition.swap(1, 1, 0);
+    partition.swap(0, 3, 0, |_, _| {});
+    partition.swap(1, 1, 0, |_, _| {});
     let text = |db: usize| partition.db(db).get(b"k", hash).map(text_of);
     assert_eq!(
         (text(0), text(3)),

@@ -159,7 +159,7 @@ impl Server {
                 partition.expire_cycle(db, &mut cursor, now_ms, work, drop);
             }
             98 if rare => drop(partition.flush(db)),
-            99 if rare => drop(partition.swap(db, other, now_ms)),
+            99 if rare => partition.swap(db, other, now_ms, |_, _| {}),
             _ => drop(partition.db(db).get_touch(&key, hash, 77)),
         }
     }

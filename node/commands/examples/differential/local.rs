@@ -1,7 +1,7 @@
 //! The handlers in this process.
 
 use hexad_commands::handlers::debug::{debug_digest, debug_digest_value};
-use hexad_commands::{Args, Ctx, Effects, Env, Handler, Keyspace, KeyspaceCtx, lookup};
+use hexad_commands::{Args, Ctx, Effects, Env, Expiry, Handler, Keyspace, KeyspaceCtx, lookup};
 use hexad_resp::{ArgRange, Proto, Reply};
 use hexad_store::{HashSeed, Partition};
 use parking_lot::Mutex;
@@ -37,7 +37,11 @@ impl Local {
         let env = Env {
             seed: hash.clone(),
             max_string_bytes: 1 << 20,
-            expires_keys: true,
+            expiry: Expiry::Deletes,
+            replicates: true,
+            lazy_expire: false,
+            lazy_server_del: false,
+            lazy_user_del: false,
             lfu: false,
             lfu_log_factor: 10,
             compress_dumps: true,

@@ -6,7 +6,7 @@ use hexad_store::{Entry, ValueRef};
 use super::errors::{NOT_A_FLOAT, NOT_AN_INTEGER, attempt};
 use super::float80::{Float80, Parsed};
 use super::value::string;
-use crate::Ctx;
+use crate::{Ctx, Word};
 
 const OVERFLOW: &str = "ERR increment or decrement would overflow";
 const DECREMENT_OVERFLOW: &str = "ERR decrement would overflow";
@@ -76,6 +76,8 @@ pub fn incrbyfloat(ctx: &mut Ctx<'_>, args: &Args<'_>) {
             .write_to(&mut text);
         // The sum is kept as the text that was replied, even if that is an integer's.
         ctx.set_text(key, &text, kept)?;
+        let set = [b"SET".into(), key.bytes.into(), text.as_slice().into()];
+        ctx.propagate(set.into_iter().chain([Word::from(b"KEEPTTL")]));
         ctx.reply.bulk(&text);
         Ok(())
     });

@@ -4,7 +4,7 @@ use hexad_rdb::RestoreError;
 use hexad_resp::{Args, parse_i64};
 
 use super::errors::{ErrorText, NOT_AN_INTEGER, SYNTAX, attempt};
-use crate::Ctx;
+use crate::{Ctx, Word};
 
 const BUSY_KEY: &str = "BUSYKEY Target key name already exists.";
 const INVALID_TTL: &str = "ERR Invalid TTL value, must be >= 0";
@@ -42,8 +42,8 @@ pub fn restore(ctx: &mut Ctx<'_>, args: &Args<'_>) {
             .map_err(error_text)?;
         if deadline.is_some_and(|deadline| ctx.is_past(deadline)) {
             // What comes past its time takes the place of what is there all the same.
-            if options.replace {
-                ctx.remove(key);
+            if options.replace && ctx.remove(key) {
+                ctx.propagate_deletion(key, ctx.env.lazy_server_del);
             }
         } else {
             let entry = value.into_entry(key.bytes, deadline)?;
@@ -52,6 +52,12 @@ pub fn restore(ctx: &mut Ctx<'_>, args: &Args<'_>) {
                 .restored_clock(ctx.now_ms, options.idle_s, options.frequency);
             entry.set_access(clock);
             ctx.insert(key, entry);
+            if let Some(deadline) = deadline.filter(|_| !options.absolute) {
+                let restore = [Word::from(&args[0]), key.bytes.into(), deadline.into()];
+                let rest = args.slice(3);
+                let rest = rest.iter().map(Word::from).chain([b"ABSTTL".into()]);
+                ctx.propagate(restore.into_iter().chain(rest));
+            }
         }
         ctx.reply.ok();
         Ok(())
@@ -117,6 +123,7 @@ fn number(argument: Option<&[u8]>) -> Result<i64, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::super::harness::Harness;
+    use crate::Expiry;
 
     /// The string "v", as Redis 7.0 and 7.2 dump it.
     const VERSION_10: &[u8] = b"\x00\x01v\x0a\x00\x91\x08\xce\xb2\x198\x8a\xce";
@@ -145,7 +152,7 @@ mod tests {
         let mut server = Harness::stand_alone();
         assert_eq!(restore(&mut server, "1", VERSION_10, "ABSTTL"), "+OK");
         assert_eq!(server.run("DBSIZE"), ":0");
-        server.env.expires_keys = false;
+        server.env.expiry = Expiry::Hides;
         assert_eq!(restore(&mut server, "1", VERSION_10, "ABSTTL"), "+OK");
         assert_eq!(server.run("DBSIZE"), ":1");
     }

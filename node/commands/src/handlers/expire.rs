@@ -4,7 +4,7 @@ use hexad_resp::{Args, parse_i64};
 
 use super::errors::{ErrorText, NOT_AN_INTEGER, invalid_expire};
 use super::lifetime::TimeKind;
-use crate::Ctx;
+use crate::{Ctx, Word};
 
 const NX_WITH_OTHERS: &str = "ERR NX and XX, GT or LT options at the same time are not compatible";
 const GT_WITH_LT: &str = "ERR GT and LT options at the same time are not compatible";
@@ -40,8 +40,14 @@ fn set_deadline(ctx: &mut Ctx<'_>, args: &Args<'_>, kind: TimeKind, name: &str) 
     if applies {
         if ctx.is_past(deadline) {
             ctx.remove(key);
+            ctx.propagate_deletion(key, ctx.env.lazy_expire);
         } else {
             ctx.set_expire(key, deadline);
+            if kind != TimeKind::UnixMilliseconds {
+                let time = [b"PEXPIREAT".into(), key.bytes.into(), deadline.into()];
+                let guards = args.slice(3);
+                ctx.propagate(time.into_iter().chain(guards.iter().map(Word::from)));
+            }
         }
     }
     ctx.reply.integer(i64::from(applies));

@@ -8,7 +8,7 @@ use hexad_store::{HashSeed, Partition};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
-use crate::{Args, Ctx, Effects, Env, Handler, Keyspace, KeyspaceCtx, lookup};
+use crate::{Args, Ctx, Effects, Env, Expiry, Handler, Keyspace, KeyspaceCtx, Propagated, lookup};
 
 /// A server's data without the server: one partition, or a slot each.
 pub(super) struct Harness {
@@ -53,7 +53,11 @@ impl Harness {
             env: Env {
                 seed: seed.clone(),
                 max_string_bytes: 1000,
-                expires_keys: true,
+                expiry: Expiry::Deletes,
+                replicates: true,
+                lazy_expire: false,
+                lazy_server_del: false,
+                lazy_user_del: false,
                 lfu: false,
                 lfu_log_factor: 10,
                 compress_dumps: true,
@@ -105,6 +109,18 @@ impl Harness {
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (command, expected) = line.split_once(" => ").expect("command => reply");
             assert_eq!(self.run(command), expected, "{command}");
+        }
+    }
+
+    /// Runs `command => stream` lines: what each adds to the replication stream, commands between
+    /// semicolons, databases other than 0 before them, and `=` for the command as it is.
+    pub(super) fn stream_transcript(&mut self, text: &str) {
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (command, expected) = line.split_once(" =>").expect("command => stream");
+            self.effects.begin_command();
+            self.run(command);
+            let shown: Vec<String> = self.effects.propagated().map(show_propagated).collect();
+            assert_eq!(shown.join("; "), expected.trim_start(), "{command}");
         }
     }
 
@@ -170,5 +186,17 @@ impl Harness {
             effects: &mut self.effects,
             rng: &mut self.rng,
         }
+    }
+}
+
+fn show_propagated(propagated: Propagated<'_>) -> String {
+    let Propagated::Command { db, resp } = propagated else {
+        return "=".to_owned();
+    };
+    let text = String::from_utf8_lossy(resp);
+    let words: Vec<&str> = text.trim_end().split("\r\n").skip(2).step_by(2).collect();
+    match db {
+        0 => words.join(" "),
+        _ => format!("{db}: {}", words.join(" ")),
     }
 }

@@ -6,7 +6,7 @@ use hexad_store::Partition;
 use rand::Rng;
 
 use super::errors::{DB_OUT_OF_RANGE, SYNTAX};
-use crate::context::{Keyspace, KeyspaceCtx};
+use crate::context::{Expiry, Keyspace, KeyspaceCtx};
 use crate::glob;
 
 const SWAPDB_IN_CLUSTER: &str = "ERR SWAPDB is not allowed in cluster mode";
@@ -48,7 +48,7 @@ pub fn randomkey(ctx: &mut KeyspaceCtx<'_>, _args: &Args<'_>) {
     let mut tries = 0;
     while let Some(index) = random_partition(ctx) {
         tries += 1;
-        let give_up = !ctx.env.expires_keys && tries >= RANDOM_KEY_TRIES;
+        let give_up = ctx.env.expiry != Expiry::Deletes && tries >= RANDOM_KEY_TRIES;
         let (keyspace, mut answered) = (ctx.keyspace, false);
         keyspace.visit(index, &mut |partition| {
             answered = reply_random_key(ctx, partition, give_up);
@@ -102,6 +102,8 @@ pub fn flushdb(ctx: &mut KeyspaceCtx<'_>, args: &Args<'_>) {
     }
     let db = ctx.db;
     flush(ctx, args, |_| db..db + 1);
+    // Replicas get it even if there was nothing; it counts for what there was.
+    ctx.propagate_verbatim();
     ctx.reply.ok();
 }
 
@@ -177,12 +179,19 @@ fn swap_everywhere(ctx: &mut KeyspaceCtx<'_>, first: i32, second: i32) -> bool {
     let (Ok(first), Ok(second)) = (usize::try_from(first), usize::try_from(second)) else {
         return false;
     };
-    let (keyspace, mut exist) = (ctx.keyspace, false);
+    let (keyspace, env, effects) = (ctx.keyspace, ctx.env, &mut *ctx.effects);
+    let expired_before = match env.expiry {
+        Expiry::Deletes => ctx.now_ms,
+        _ => i64::MIN,
+    };
+    let mut exist = false;
     for index in 0..keyspace.partitions() {
         keyspace.visit(index, &mut |partition| {
             exist = first.max(second) < partition.databases();
             if exist {
-                ctx.effects.expired += partition.swap(first, second, ctx.now_ms) as u64;
+                partition.swap(first, second, expired_before, |db, key| {
+                    effects.deleted_expired(env, db, key);
+                });
             }
         });
     }

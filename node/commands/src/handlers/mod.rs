@@ -22,6 +22,8 @@ mod lifetime;
 mod object;
 mod ranges;
 mod scan;
+#[cfg(test)]
+mod stream_tests;
 mod strings;
 #[cfg(test)]
 mod tests;

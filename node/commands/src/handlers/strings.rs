@@ -5,8 +5,8 @@ use hexad_resp::Args;
 use super::errors::{ErrorText, attempt, wrong_arity};
 use super::lifetime::{Condition, Dialect, ExpireArg, Lifetime, Options, TimeKind};
 use super::value::{reply_string, string};
-use crate::Ctx;
 use crate::context::Key;
+use crate::{Ctx, Word};
 
 /// `GET key`
 pub fn get(ctx: &mut Ctx<'_>, args: &Args<'_>) {
@@ -48,6 +48,16 @@ fn set_with_options(ctx: &mut Ctx<'_>, key: Key<'_>, args: &Args<'_>) -> Result<
     if wanted {
         let kept = kept.filter(|_| matches!(options.lifetime, Lifetime::Keep));
         ctx.set(key, &args[2], deadline.or(kept))?;
+        match (options.lifetime, deadline) {
+            (Lifetime::Until(argument), Some(deadline))
+                if argument.kind != TimeKind::UnixMilliseconds =>
+            {
+                propagate_set_until(ctx, key, &args[2], deadline);
+            }
+            // A replica replies to nobody.
+            _ if options.get => propagate_without_get(ctx, args),
+            _ => {}
+        }
     }
     if !options.get {
         if wanted {
@@ -57,6 +67,17 @@ fn set_with_options(ctx: &mut Ctx<'_>, key: Key<'_>, args: &Args<'_>) -> Result<
         }
     }
     Ok(())
+}
+
+fn propagate_set_until(ctx: &mut Ctx<'_>, key: Key<'_>, value: &[u8], deadline: i64) {
+    let set = [b"SET".into(), key.bytes.into(), value.into()];
+    ctx.propagate(set.into_iter().chain([b"PXAT".into(), deadline.into()]));
+}
+
+fn propagate_without_get(ctx: &mut Ctx<'_>, args: &Args<'_>) {
+    let words = args.iter().enumerate();
+    let kept = words.filter(|(at, word)| *at < 3 || !word.eq_ignore_ascii_case(b"get"));
+    ctx.propagate(kept.map(|(_, word)| Word::from(word)));
 }
 
 /// `SETNX key value`
@@ -91,6 +112,7 @@ fn set_expiring(ctx: &mut Ctx<'_>, args: &Args<'_>, kind: TimeKind, name: &str) 
         }
         .resolve(ctx.now_ms, name)?;
         ctx.set(key, &args[3], Some(deadline))?;
+        propagate_set_until(ctx, key, &args[3], deadline);
         ctx.reply.ok();
         Ok(())
     });
@@ -102,6 +124,7 @@ pub fn getset(ctx: &mut Ctx<'_>, args: &Args<'_>) {
     attempt(ctx, |ctx| {
         if ctx.read(key, reply_string) {
             ctx.set(key, &args[2], None)?;
+            ctx.propagate([b"SET".into(), key.bytes.into(), Word::from(&args[2])]);
         }
         Ok(())
     });
@@ -115,6 +138,7 @@ pub fn getdel(ctx: &mut Ctx<'_>, args: &Args<'_>) {
     });
     if found {
         ctx.remove(key);
+        ctx.propagate_deletion(key, ctx.env.lazy_user_del);
     }
 }
 
@@ -143,14 +167,18 @@ fn change_lifetime(
     match lifetime {
         Lifetime::Unsaid | Lifetime::Keep => {}
         Lifetime::Persist => {
-            ctx.persist(key);
+            if ctx.persist(key) {
+                ctx.propagate([b"PERSIST".into(), Word::from(key.bytes)]);
+            }
         }
         Lifetime::Until(argument) => {
             let deadline = argument.resolve(ctx.now_ms, "getex")?;
             if argument.kind.is_absolute() && ctx.is_past(deadline) {
                 ctx.remove(key);
+                ctx.propagate_deletion(key, ctx.env.lazy_expire);
             } else {
                 ctx.set_expire(key, deadline);
+                ctx.propagate([b"PEXPIREAT".into(), key.bytes.into(), deadline.into()]);
             }
         }
     }

@@ -9,6 +9,7 @@ use hexad_store::WatchFlag;
 
 use super::debug;
 use super::harness::Harness;
+use crate::Expiry;
 
 #[test]
 fn set_takes_every_option() {
@@ -230,7 +231,7 @@ fn a_primary_deletes_an_expired_key_when_it_is_looked_up() {
 fn a_replica_keeps_an_expired_key_and_does_not_show_it() {
     let mut server = Harness::stand_alone();
     server.run("SET k v PX 10");
-    server.env.expires_keys = false;
+    server.env.expiry = Expiry::Hides;
     server.now_ms += 11;
     server.transcript(
         "

@@ -334,9 +334,9 @@ directives! {
     LfuDecayTime "lfu-decay-time", int(0, I32), n(1), NONE, Live;
     ActiveExpireEffort "active-expire-effort", int(1, 10), n(1), NONE, Live;
     LazyfreeLazyEviction "lazyfree-lazy-eviction", Kind::Bool, NO, NONE, NotYet;
-    LazyfreeLazyExpire "lazyfree-lazy-expire", Kind::Bool, NO, NONE, NotYet;
-    LazyfreeLazyServerDel "lazyfree-lazy-server-del", Kind::Bool, NO, NONE, NotYet;
-    LazyfreeLazyUserDel "lazyfree-lazy-user-del", Kind::Bool, NO, NONE, NotYet;
+    LazyfreeLazyExpire "lazyfree-lazy-expire", Kind::Bool, NO, NONE, Live;
+    LazyfreeLazyServerDel "lazyfree-lazy-server-del", Kind::Bool, NO, NONE, Live;
+    LazyfreeLazyUserDel "lazyfree-lazy-user-del", Kind::Bool, NO, NONE, Live;
     LazyfreeLazyUserFlush "lazyfree-lazy-user-flush", Kind::Bool, NO, NONE, Live;
     Activedefrag "activedefrag", Kind::Bool, NO, NONE, NotYet;
     ActiveDefragIgnoreBytes "active-defrag-ignore-bytes", memory(1, I64), n(100 * MIB), NONE, NotYet;
