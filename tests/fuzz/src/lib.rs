@@ -4,6 +4,7 @@ mod bus;
 #[cfg(feature = "config")]
 mod config;
 mod nodes_conf;
+mod rdb;
 mod replication;
 mod resp;
 
@@ -11,5 +12,6 @@ pub use bus::bus;
 #[cfg(feature = "config")]
 pub use config::config;
 pub use nodes_conf::nodes_conf;
+pub use rdb::rdb;
 pub use replication::replication;
 pub use resp::resp;
