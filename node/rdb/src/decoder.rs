@@ -107,19 +107,16 @@ impl Decoder {
     /// Takes the next bytes of the file. Call [`next`](Self::next) until it gives `None` before more
     /// are fed, or they pile up.
     pub fn feed(&mut self, bytes: &[u8]) {
-        // Moving the rest costs no more than what was consumed, so a large item that arrives in
-        // small pieces is not moved with each of them.
-        let rest = self.buffer.len() - self.at;
-        if rest <= self.at {
+        if self.at > 0 {
+            // An incomplete item is moved once: then it stands at the front until it is complete.
             self.sum_up_to(self.at);
-            self.buffer.copy_within(self.at.., 0);
-            self.buffer.truncate(rest);
+            self.buffer.drain(..self.at);
             self.before += self.at as u64;
-            self.summed = self.summed.saturating_sub(self.at);
+            self.summed -= self.at;
             self.at = 0;
-            if rest == 0 {
-                give_back(&mut self.buffer);
-            }
+        }
+        if self.buffer.is_empty() {
+            give_back(&mut self.buffer);
         }
         give_back(&mut self.key_scratch);
         give_back(&mut self.value_scratch);

@@ -147,6 +147,13 @@ fn strings_beyond_the_limit_are_refused_at_once() {
             max: 1000
         })
     );
+    // So are six bytes that are said to stand for more than six bytes can.
+    let mut decoder = hexad_rdb::Decoder::new(true);
+    decoder.feed(b"REDIS0010\x00\x01k\xc3\x06\x42\x11");
+    assert_eq!(decoder.next(), Err(Error::Compression));
+    let mut decoder = hexad_rdb::Decoder::new(true);
+    decoder.feed(b"REDIS0010\x00\x01k\xc3\x06\x42\x10");
+    assert_eq!(decoder.next(), Ok(None));
 }
 
 #[test]

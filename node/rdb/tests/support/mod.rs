@@ -86,6 +86,7 @@ pub(crate) fn decode_pieces<'a>(
     }
     let end = decoder.finish();
     assert_eq!(end.is_ok(), decoder.is_done());
+    assert!(end.is_err() || decoder.rest().is_empty());
     (said, end)
 }
 
