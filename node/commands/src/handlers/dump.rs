@@ -123,7 +123,7 @@ fn number(argument: Option<&[u8]>) -> Result<i64, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::super::harness::Harness;
-    use crate::Expiry;
+    use crate::{Expiry, Propagated};
 
     /// The string "v", as Redis 7.0 and 7.2 dump it.
     const VERSION_10: &[u8] = b"\x00\x01v\x0a\x00\x91\x08\xce\xb2\x198\x8a\xce";
@@ -169,5 +169,59 @@ mod tests {
         // Past its time: deletes what is there, and then there is nothing.
         assert_eq!(dirty_after("9223372036854775807", "REPLACE"), 1);
         assert_eq!(dirty_after("1000", "REPLACE"), 1);
+    }
+
+    /// What goes to the replicas, as Redis 7.0.15 was seen to feed one; `None` for the command as
+    /// it is.
+    fn stream(server: &mut Harness, words: &[&[u8]]) -> Vec<Option<String>> {
+        server.effects.begin_command();
+        assert_eq!(server.run_words(words), "+OK");
+        let resp = server
+            .effects
+            .propagated()
+            .map(|propagated| match propagated {
+                Propagated::Command { resp, .. } => Some(resp.escape_ascii().to_string()),
+                _ => None,
+            });
+        resp.collect()
+    }
+
+    #[test]
+    fn replicas_get_points_in_time() {
+        let mut server = Harness::stand_alone();
+        let expected = format!(
+            "*6\\r\\n$14\\r\\nrestore-asking\\r\\n$1\\r\\nk\\r\\n$10\\r\\n1000100000\\r\\n$13\\r\\n{}\\r\\n\
+             $7\\r\\nreplace\\r\\n$6\\r\\nABSTTL\\r\\n",
+            VERSION_10.escape_ascii()
+        );
+        let relative = [
+            b"restore-asking",
+            &b"k"[..],
+            b"100000",
+            VERSION_10,
+            b"replace",
+        ];
+        assert_eq!(stream(&mut server, &relative), [Some(expected)]);
+        let absolute = [
+            b"restore",
+            &b"n"[..],
+            b"4000000000000",
+            VERSION_10,
+            b"absttl",
+        ];
+        assert_eq!(stream(&mut server, &absolute), [None]);
+        let endless = [b"restore", &b"k"[..], b"0", VERSION_10, b"REPLACE"];
+        assert_eq!(stream(&mut server, &endless), [None]);
+        let past = [
+            b"restore",
+            &b"k"[..],
+            b"1",
+            VERSION_10,
+            b"REPLACE",
+            b"ABSTTL",
+        ];
+        let deleted = "*2\\r\\n$3\\r\\nDEL\\r\\n$1\\r\\nk\\r\\n".to_owned();
+        assert_eq!(stream(&mut server, &past), [Some(deleted)]);
+        assert_eq!(stream(&mut server, &past), []);
     }
 }
