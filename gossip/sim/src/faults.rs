@@ -30,6 +30,8 @@ pub(crate) enum Fault {
     Heal(Vec<(HostId, HostId)>),
     /// All connections of a host are reset.
     Reset(HostId),
+    /// A replica gets nothing from its primary until then.
+    StallReplication(HostId, Micros),
     /// Writes take long on a host until then.
     StallDisk(HostId, Micros),
     /// A frame of a node that nobody knows arrives.
@@ -82,6 +84,11 @@ fn begin(world: &mut World, kind: FaultKind, until_us: Micros) {
         FaultKind::Flapping => flap(world, &both, until_us),
         FaultKind::Resets => world.fault(Fault::Reset(host)),
         FaultKind::DiskStall => world.fault(Fault::StallDisk(host, until_us)),
+        FaultKind::ReplicationStall => {
+            // Long enough to matter for who may stand for election.
+            let until_us = (until_us + world.rng.random_range(0..40) * SECOND).min(HEAL_AT_US);
+            world.fault(Fault::StallReplication(host, until_us));
+        }
         FaultKind::Stranger => world.fault(Fault::Stranger(host)),
         FaultKind::AddressSwap => {
             world.fault(Fault::Kill(host));

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use hexad_gossip::{Cluster, Config, LinkId, Output, View};
-use hexad_slots::Slot;
+use hexad_gossip::{Cluster, Config, LinkId, Millis, Output, Role, View};
 
 use crate::clock::Clock;
 use crate::conf::Conf;
+use crate::data::Data;
 use crate::disk::Disk;
 use crate::network::{Arrival, ConnId, Side};
 use crate::picture::Picture;
@@ -33,9 +33,11 @@ pub(crate) struct Host {
     pub outdated: Option<Conf>,
     /// Its redis.conf, as CONFIG REWRITE leaves it.
     pub config: Config,
-    /// How many keys its node has, by slot. They are on disk as soon as they are written: the
-    /// data's own durability is not what is simulated here.
-    pub keys: BTreeMap<Slot, usize>,
+    /// Its node's data. It is on disk as soon as it is written: its own durability is not what is
+    /// simulated here.
+    pub data: Data,
+    /// Until when its node gets nothing from its primary, though the bus works.
+    pub replication_stalled_until_us: Micros,
     /// Whether it has power.
     pub powered: bool,
     /// How often a process has been started on it.
@@ -57,6 +59,8 @@ pub(crate) struct Process {
     pub effects: VecDeque<Effect>,
     /// Whether a nodes.conf is being written.
     pub writing: bool,
+    /// Since when.
+    pub writing_since_us: Micros,
     /// Stopped by SIGSTOP.
     pub paused: bool,
     /// What waits for the process while it is stopped or blocked.
@@ -65,10 +69,45 @@ pub(crate) struct Process {
     pub wake_us: Option<Micros>,
     /// When it last came back from SIGSTOP, or was started.
     pub resumed_us: Micros,
+    /// How it is to replicate, and the number of that.
+    pub role: Role,
+    pub term: u64,
+    /// Its connection to its primary.
+    pub link: Link,
+    /// When a full copy of the primary's data is complete, if one is being made.
+    pub full_sync_until_us: Option<Micros>,
+    /// When its data was last that of a primary, since it was started.
+    pub synced_us: Option<Micros>,
+    /// Whether it writes to a stream of its own already.
+    pub leads_stream: bool,
+    /// Whether clients' writes rest.
+    pub pause: Pause,
     /// Ticks without time passing; more than a few are a busy loop.
     pub ticks_at: (Micros, u32),
     links: BTreeMap<LinkId, (ConnId, Side)>,
     ends: BTreeMap<(ConnId, Side), LinkId>,
+}
+
+/// How a replication link stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Not in sync since the role began.
+    Never,
+    /// In sync then.
+    Up(Micros),
+    /// Lost then.
+    Down(Micros),
+}
+
+/// A pause of clients' writes, named by its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// There is none.
+    Off,
+    /// Some writes are still under way.
+    Beginning(Millis),
+    /// None are.
+    On(Millis),
 }
 
 /// Something that happens to a process.
@@ -76,6 +115,13 @@ pub(crate) struct Process {
 pub(crate) enum Stimulus {
     /// Its timer.
     Tick,
+    /// Writes rest.
+    WritesPaused {
+        /// Which pause.
+        until_ms: Millis,
+        /// The end of the stream.
+        offset: u64,
+    },
     /// Its network; the address is the other host's.
     Network(ConnId, Side, Arrival, IpAddr),
 }
@@ -99,10 +145,18 @@ impl Process {
             published: view,
             effects: VecDeque::new(),
             writing: false,
+            writing_since_us: 0,
             paused: false,
             inbox: VecDeque::new(),
             wake_us: None,
             resumed_us: now_us,
+            role: Role::Primary,
+            term: 0,
+            link: Link::Never,
+            full_sync_until_us: None,
+            synced_us: None,
+            leads_stream: false,
+            pause: Pause::Off,
             ticks_at: (0, 0),
             links: BTreeMap::new(),
             ends: BTreeMap::new(),

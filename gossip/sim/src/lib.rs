@@ -15,6 +15,7 @@ mod admin;
 mod checks;
 mod clock;
 mod conf;
+mod data;
 mod disk;
 mod faults;
 mod host;

@@ -211,6 +211,12 @@ impl Network {
         self.addresses.insert(address, host);
     }
 
+    /// The host with an address.
+    #[must_use]
+    pub(crate) fn host_at(&self, address: SocketAddr) -> Option<HostId> {
+        self.addresses.get(&address).copied()
+    }
+
     /// A process on `host` starts or stops listening.
     pub(crate) fn set_listening(&mut self, host: HostId, listening: bool) {
         self.hosts[host.index()].listening = listening;
@@ -286,6 +292,16 @@ impl Network {
         self.outbox
             .push((arrival_us, Packet::Syn { conn, attempt: 0 }));
         conn
+    }
+
+    /// The host at the other end of a connection, as far as one has been reached.
+    #[must_use]
+    pub(crate) fn peer(&self, conn: ConnId, side: Side) -> Option<HostId> {
+        let conn = &self.conns[conn.0 as usize];
+        match side {
+            Side::Opener => conn.listener,
+            Side::Listener => Some(conn.opener),
+        }
     }
 
     /// Sends a frame from one end. Nothing happens when that end is closed.

@@ -53,6 +53,14 @@ pub(crate) struct Scenario {
     pub empty_percent: u32,
     /// Whether empty nodes become replicas.
     pub replicas: bool,
+    /// cluster-replica-validity-factor.
+    pub validity_factor: u32,
+    /// repl-ping-replica-period.
+    pub repl_ping_period_ms: u64,
+    /// cluster-migration-barrier.
+    pub migration_barrier: u32,
+    /// cluster-allow-replica-migration.
+    pub replica_migration: bool,
     /// Slots that stay without an owner at the start.
     pub unassigned_slots: usize,
     /// The kinds of work that administrators do while faults happen.
@@ -84,6 +92,8 @@ pub(crate) enum FaultKind {
     Resets,
     /// A disk takes long.
     DiskStall,
+    /// A replica gets nothing from its primary, though the bus works.
+    ReplicationStall,
     /// A frame of a node that nobody knows.
     Stranger,
     /// Two hosts die and come back with each other's address.
@@ -91,7 +101,7 @@ pub(crate) enum FaultKind {
 }
 
 impl FaultKind {
-    const ALL: [FaultKind; 12] = [
+    const ALL: [FaultKind; 13] = [
         FaultKind::Kill,
         FaultKind::PowerLoss,
         FaultKind::Pause,
@@ -102,6 +112,7 @@ impl FaultKind {
         FaultKind::Flapping,
         FaultKind::Resets,
         FaultKind::DiskStall,
+        FaultKind::ReplicationStall,
         FaultKind::Stranger,
         FaultKind::AddressSwap,
     ];
@@ -120,6 +131,8 @@ pub(crate) enum WorkKind {
     BumpEpoch,
     /// An empty node becomes a replica, or another primary's.
     Replicate,
+    /// CLUSTER FAILOVER, in one of its modes.
+    Failover,
     /// An empty node is reset, forgotten by all, and brought back.
     Replace,
     /// cluster-node-timeout changes on all nodes.
@@ -133,12 +146,13 @@ pub(crate) enum WorkKind {
 }
 
 impl WorkKind {
-    const ALL: [WorkKind; 10] = [
+    const ALL: [WorkKind; 11] = [
         WorkKind::Migrate,
         WorkKind::AddSlots,
         WorkKind::DelSlots,
         WorkKind::BumpEpoch,
         WorkKind::Replicate,
+        WorkKind::Failover,
         WorkKind::Replace,
         WorkKind::NodeTimeout,
         WorkKind::MeetNobody,
@@ -196,8 +210,12 @@ impl Scenario {
                 .expect("not empty"),
             assign_epochs: rng.random_ratio(1, 2),
             contested_slots: *[0, 0, 5].choose(rng).expect("not empty"),
-            empty_percent: *[0, 20, 50].choose(rng).expect("not empty"),
-            replicas: rng.random_ratio(1, 2),
+            empty_percent: *[0, 20, 50, 65].choose(rng).expect("not empty"),
+            replicas: rng.random_ratio(2, 3),
+            validity_factor: *[10, 10, 1, 0].choose(rng).expect("not empty"),
+            repl_ping_period_ms: *[1_000, 10_000].choose(rng).expect("not empty"),
+            migration_barrier: *[1, 1, 0, 2].choose(rng).expect("not empty"),
+            replica_migration: rng.random_ratio(3, 4),
             unassigned_slots: *[0, 0, 100].choose(rng).expect("not empty"),
             work: subset(rng, &WorkKind::ALL),
             work_interval_us: rng.random_range(3..=30) * SECOND,

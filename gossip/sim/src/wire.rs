@@ -13,8 +13,14 @@ pub(crate) mod kind {
     pub(crate) const MEET: u16 = 2;
     /// FAIL
     pub(crate) const FAIL: u16 = 3;
+    /// FAILOVER_AUTH_REQUEST
+    pub(crate) const AUTH_REQUEST: u16 = 5;
+    /// FAILOVER_AUTH_ACK
+    pub(crate) const AUTH_ACK: u16 = 6;
     /// UPDATE
     pub(crate) const UPDATE: u16 = 7;
+    /// MFSTART
+    pub(crate) const MF_START: u16 = 8;
 }
 
 /// Node flags, as on the wire.
@@ -67,10 +73,28 @@ impl<'a> Frame<'a> {
         self.u64(24)
     }
 
+    /// The sender's replication offset.
+    #[must_use]
+    pub(crate) fn repl_offset(self) -> u64 {
+        self.u64(32)
+    }
+
+    /// Whether a vote is asked for though the primary may be up.
+    #[must_use]
+    pub(crate) fn is_forced(self) -> bool {
+        self.0[2253] & 2 != 0
+    }
+
     /// The sender; `None` when that is no id.
     #[must_use]
     pub(crate) fn sender(self) -> Option<NodeId> {
         self.id(40)
+    }
+
+    /// The primary that the sender replicates.
+    #[must_use]
+    pub(crate) fn primary(self) -> Option<NodeId> {
+        self.id(2128)
     }
 
     /// The slots that the sender (or its primary) claims.

@@ -34,8 +34,11 @@ impl Cluster {
         if state == self.following.state || state.term != self.following.state.term {
             return;
         }
+        let before = self.own_offset();
         self.following.state = state;
-        self.own_offset_changed();
+        if self.own_offset() != before {
+            self.own_offset_changed();
+        }
     }
 
     /// The offset that counts: that of this node's own stream, or in its present primary's.

@@ -117,8 +117,12 @@ impl Forming {
     fn attach_replicas(&self, world: &mut World) {
         let owners: Vec<HostId> = self.shares.iter().map(|(host, _)| *host).collect();
         let empty = self.hosts.iter().filter(|host| !owners.contains(host));
-        for (&host, primary) in empty.zip(owners.iter().cycle()) {
-            let primary = world.id(*primary).expect("all hosts answer");
+        let empty: Vec<HostId> = empty.copied().collect();
+        let is_even = world.rng.random_ratio(1, 2);
+        for (host, next) in empty.into_iter().zip(owners.iter().cycle()) {
+            let any = owners[world.rng.random_range(0..owners.len())];
+            let primary = if is_even { *next } else { any };
+            let primary = world.id(primary).expect("all hosts answer");
             world.must(
                 host,
                 Admin::Replicate {

@@ -58,6 +58,11 @@ impl Migration {
     /// See [`super::Work::advance`].
     pub(crate) fn advance(&mut self, world: &mut World) -> Progress {
         let now_us = world.now_us();
+        self.source = primary_of(world, self.source);
+        self.destination = primary_of(world, self.destination);
+        if self.source == self.destination {
+            return Progress::Done;
+        }
         let answers = world.answers(self.source) && world.answers(self.destination);
         if now_us < self.paused_until_us || !answers {
             return Progress::Again(POLL_US);
@@ -100,8 +105,9 @@ impl Migration {
                 let _ = world.admin(self.destination, Admin::BumpEpoch);
             }
             (true, true) => {
-                world.move_keys(slot, self.source, self.destination);
-                self.set(world, self.source, slot, SetSlot::Node(destination));
+                if world.move_keys(slot, self.source, self.destination) {
+                    self.set(world, self.source, slot, SetSlot::Node(destination));
+                }
             }
             (true, false) if !is_importing => {
                 self.set(world, self.destination, slot, SetSlot::Importing(source));
@@ -110,8 +116,9 @@ impl Migration {
                 self.set(world, self.source, slot, SetSlot::Migrating(destination));
             }
             (true, false) => {
-                world.move_keys(slot, self.source, self.destination);
-                self.set(world, self.destination, slot, SetSlot::Node(destination));
+                if world.move_keys(slot, self.source, self.destination) {
+                    self.set(world, self.destination, slot, SetSlot::Node(destination));
+                }
             }
         }
         false
@@ -121,8 +128,8 @@ impl Migration {
         if is_importing {
             self.set(world, self.destination, slot, SetSlot::Stable);
         }
-        // Keys that had been moved already belong to a slot that another node won.
-        world.delete_keys(slot, self.destination);
+        // Keys that had been moved already are in a slot that another node won: `tidy` takes them
+        // there.
         true
     }
 
@@ -154,4 +161,14 @@ impl Migration {
             },
         );
     }
+}
+
+/// The host of the primary of a host's shard: a failover moves the work there.
+fn primary_of(world: &World, host: HostId) -> HostId {
+    let primary = world
+        .view(host)
+        .and_then(|view| view.view().myself().primary);
+    let head = primary.and_then(|primary| world.host_of(primary));
+    head.filter(|&head| world.members(host).any(|member| member == head))
+        .unwrap_or(host)
 }

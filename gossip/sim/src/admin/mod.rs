@@ -10,7 +10,7 @@ mod replacing;
 
 use std::net::SocketAddr;
 
-use hexad_gossip::{Admin, NodeId};
+use hexad_gossip::{Admin, FailoverMode, NodeId, SetSlot};
 use hexad_slots::{SLOT_COUNT, Slot, SlotBitmap};
 use rand::Rng;
 use rand::seq::IndexedRandom;
@@ -46,6 +46,8 @@ pub(crate) enum Work {
     Migrate(Migration),
     /// A node is replaced.
     Replace(Replacement),
+    /// What is left of a slot's move is brought to an end, as `redis-cli --cluster fix` does.
+    Fix(HostId, Slot),
     /// A single command, sent until the host takes it or refuses it.
     Command(HostId, Admin),
     /// These slots are taken from their owner.
@@ -71,6 +73,13 @@ impl Work {
             Work::Form(forming) => forming.advance(world),
             Work::Migrate(migration) => migration.advance(world),
             Work::Replace(replacement) => replacement.advance(world),
+            Work::Fix(host, slot) => {
+                if !world.answers(*host) {
+                    return Progress::Again(POLL_US);
+                }
+                fix(world, *host, *slot);
+                Progress::Done
+            }
             Work::Command(host, command) => {
                 if !world.answers(*host) {
                     return Progress::Again(POLL_US);
@@ -97,7 +106,7 @@ impl Work {
             Work::Form(_) => true,
             Work::Migrate(migration) => migration.involves(host),
             Work::Replace(replacement) => replacement.involves(host),
-            Work::Command(target, _) => *target == host,
+            Work::Command(target, _) | Work::Fix(target, _) => *target == host,
             Work::DelSlots { owner, .. } => *owner == host,
             Work::NodeTimeout { .. } => false,
         }
@@ -124,6 +133,7 @@ fn choose(world: &mut World, kind: WorkKind) -> Option<Work> {
         WorkKind::AddSlots => add_slots(world, host),
         WorkKind::DelSlots => del_slots(world, host),
         WorkKind::Replicate => replicate(world, host),
+        WorkKind::Failover => failover(world),
         WorkKind::BumpEpoch => Some(Work::Command(host, Admin::BumpEpoch)),
         WorkKind::MeetNobody => {
             let nowhere = SocketAddr::from(([10, 0, 1, 1], 17_000));
@@ -205,7 +215,10 @@ fn advance_del_slots(world: &mut World, owner: HostId, slots: &SlotBitmap) -> Pr
         }
     }
     // DELSLOTS keeps the keys; the slots are given to others, so they go with them.
-    slots.iter().for_each(|slot| world.delete_keys(slot, owner));
+    let is_primary = world.view(owner).is_some_and(|view| view.is_primary(id));
+    if is_primary {
+        slots.iter().for_each(|slot| world.delete_keys(slot, owner));
+    }
     Progress::Done
 }
 
@@ -222,6 +235,9 @@ pub(crate) fn tidy(world: &mut World) -> Option<Work> {
         if let Some(&ghost) = world.retired_ids.iter().find(|&&id| view.knows(id)) {
             return Some(Work::Command(host, Admin::Forget(ghost)));
         }
+    }
+    if let Some((host, slot)) = hosts.iter().find_map(|&host| left_over(world, host)) {
+        return Some(Work::Fix(host, slot));
     }
     for &host in &hosts {
         let Some(view) = world.view(host).filter(|view| view.is_primary(view.me())) else {
@@ -255,6 +271,75 @@ pub(crate) fn tidy(world: &mut World) -> Option<Work> {
     None
 }
 
+/// A slot of which a primary has keys though another owns it, or whose move has only one end left:
+/// a failover in the middle of a move leaves either.
+fn left_over(world: &World, host: HostId) -> Option<(HostId, Slot)> {
+    let view = world.view(host).filter(|view| view.is_primary(view.me()))?;
+    let keys = world.hosts[host.index()].data.keys.keys();
+    let mut foreign =
+        keys.filter(|&&slot| view.owner(slot).is_some_and(|owner| owner != view.me()));
+    let moving = || {
+        let (away, here) = (&view.view().migrating, &view.view().importing);
+        let one_ended = |id: &NodeId, slot: &Slot, away: bool| {
+            let other = world.host_of(*id).and_then(|other| world.view(other));
+            let counterpart = other.and_then(|other| match away {
+                true => other.importing(*slot),
+                false => other.migrating(*slot),
+            });
+            counterpart != Some(view.me())
+        };
+        let mut away = away.iter().filter(|(slot, id)| one_ended(id, slot, true));
+        let mut here = here.iter().filter(|(slot, id)| one_ended(id, slot, false));
+        away.next().or_else(|| here.next()).map(|(slot, _)| *slot)
+    };
+    let slot = foreign.next().copied().or_else(moving)?;
+    Some((host, slot))
+}
+
+fn fix(world: &mut World, host: HostId, slot: Slot) {
+    let Some(view) = world.view(host) else {
+        return;
+    };
+    let (me, owner) = (view.me(), view.owner(slot));
+    let owner = owner
+        .filter(|&owner| owner != me)
+        .and_then(|id| world.host_of(id));
+    let owner = owner.filter(|&owner| {
+        let view = world.view(owner);
+        world.answers(owner) && view.is_some_and(|view| view.owner(slot) == Some(view.me()))
+    });
+    if let Some(owner) = owner
+        && !world.move_keys(slot, host, owner)
+    {
+        return;
+    }
+    let keys_in_slot = world.keys_in_slot(host, slot);
+    let stable = Admin::SetSlot {
+        slot,
+        action: SetSlot::Stable,
+        keys_in_slot,
+    };
+    let _ = world.admin(host, stable);
+}
+
+/// CLUSTER FAILOVER on some replica, mostly by the way that loses nothing.
+fn failover(world: &mut World) -> Option<Work> {
+    let replicas: Vec<HostId> = (world.host_ids())
+        .filter(|&host| {
+            world
+                .view(host)
+                .is_some_and(|view| !view.is_primary(view.me()))
+        })
+        .collect();
+    let host = *replicas.choose(&mut world.rng)?;
+    let mode = match world.rng.random_range(0..6) {
+        0 => FailoverMode::Takeover,
+        1 => FailoverMode::Force,
+        _ => FailoverMode::Plain,
+    };
+    Some(Work::Command(host, Admin::Failover(mode)))
+}
+
 fn replicate(world: &mut World, host: HostId) -> Option<Work> {
     if !world.scenario.replicas || world.is_busy(host) || !is_empty(world, host) {
         return None;
@@ -262,11 +347,12 @@ fn replicate(world: &mut World, host: HostId) -> Option<Work> {
     let view = world.view(host)?;
     let primaries: Vec<NodeId> = view.voters().map(|node| node.id).collect();
     let primary = *primaries.choose(&mut world.rng)?;
+    let dataset_empty = world.is_dataset_empty(host);
     Some(Work::Command(
         host,
         Admin::Replicate {
             primary,
-            dataset_empty: true,
+            dataset_empty,
         },
     ))
 }

@@ -47,6 +47,8 @@ impl Replacement {
             return Progress::Again(POLL_US);
         }
         match self.stage {
+            // It may have been given a part meanwhile.
+            Stage::Reset if !is_empty(world, self.host) => return Progress::Done,
             Stage::Reset => self.reset(world),
             Stage::Forget(id) => self.forget(world, id),
             Stage::Meet => return self.meet(world),
@@ -60,7 +62,7 @@ impl Replacement {
         };
         let reset = Admin::Reset {
             hard: self.hard,
-            dataset_empty: true,
+            dataset_empty: world.is_dataset_empty(self.host),
         };
         if world.admin(self.host, reset).is_ok() {
             if self.hard {

@@ -1,4 +1,4 @@
-//! The second list of INVARIANTS.md, as far as it needs no election: 19 to 22, and 24.
+//! The second list of INVARIANTS.md, and how fast a dead primary is replaced (23).
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,11 @@ use hexad_slots::Slot;
 
 use super::{Finding, short};
 use crate::admin::all_slots;
+use crate::data::Write;
+use crate::host::Link;
 use crate::network::HostId;
 use crate::picture::{Picture, is_primary};
+use crate::queue::{Micros, SECOND};
 use crate::world::World;
 
 type Checked = Result<(), Finding>;
@@ -32,6 +35,8 @@ pub(crate) fn check(world: &World) -> Checked {
         distinct_epochs(&members)?;
         healthy(&members)?;
         moves(&members)?;
+        shards(world, &members)?;
+        writes(world, &members)?;
     }
     no_leftovers(world)
 }
@@ -264,13 +269,99 @@ fn moves(members: &Members<'_>) -> Checked {
     Ok(())
 }
 
+/// 21: who has lost its place is a replica, and each replica has its primary's data.
+fn shards(world: &World, members: &Members<'_>) -> Checked {
+    for promotion in world.ledger.promotions() {
+        let Some((host, view)) = members.views.get(&promotion.old) else {
+            continue;
+        };
+        let me = view.view().myself();
+        let may_follow = world.hosts[host.index()].config.allow_replica_migration;
+        if is_primary(me) && me.slot_count == 0 && may_follow {
+            return Err((
+                21,
+                format!("{host:?} has lost its place and follows nobody"),
+            ));
+        }
+    }
+    for (host, view) in members.views.values() {
+        let Some((primary, _)) = view
+            .view()
+            .myself()
+            .primary
+            .and_then(|id| members.views.get(&id))
+        else {
+            continue;
+        };
+        let [replica, head] = [host, primary].map(|host| &world.hosts[host.index()]);
+        let link = replica.process.as_ref().map(|process| process.link);
+        if !matches!(link, Some(Link::Up(_))) {
+            return Err((21, format!("{host:?} does not replicate: {link:?}")));
+        }
+        // What has just been written is under way.
+        let settled_us = world.now_us().saturating_sub(SECOND);
+        let is_settled = |(.., at_us): &(Slot, Write, Micros)| *at_us < settled_us;
+        let is_behind = || head.data.beyond(&replica.data).iter().any(is_settled);
+        if !replica.data.beyond(&head.data).is_empty() || is_behind() {
+            let what = format!("{host:?} has other data than its primary {primary:?}");
+            return Err((21, what));
+        }
+    }
+    Ok(())
+}
+
+/// 25: the owner of a slot has all that was written to it and was not lost where the protocol
+/// admits it.
+fn writes(world: &World, members: &Members<'_>) -> Checked {
+    let Some((_, reference)) = members.views.values().next() else {
+        return Ok(());
+    };
+    for (slot, write) in world.ledger.must_have(members.number) {
+        let owner = reference.owner(slot).and_then(|id| members.views.get(&id));
+        if let Some((host, _)) = owner
+            && !world.hosts[host.index()].data.has(slot, write)
+        {
+            return Err((
+                25,
+                format!("{host:?} has lost write {write} of slot {slot}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// 23: what a replica needs to take a dead primary's place: it has its data, and may.
+pub(crate) fn has_eligible_replica(world: &World, victim: HostId) -> bool {
+    let Some(id) = world.hosts[victim.index()]
+        .durable
+        .as_ref()
+        .map(|conf| conf.me)
+    else {
+        return false;
+    };
+    world.members(victim).any(|host| {
+        let state = &world.hosts[host.index()];
+        let follows = world
+            .view(host)
+            .is_some_and(|view| view.view().myself().primary == Some(id));
+        let has_data = state
+            .process
+            .as_ref()
+            .is_some_and(|process| process.synced_us.is_some());
+        follows && has_data && !state.config.replica_no_failover
+    })
+}
+
 /// 13, seen from its end: whoever lost a slot has dropped its keys.
 fn no_leftovers(world: &World) -> Checked {
     for host in world.host_ids() {
         let Some(view) = world.view(host) else {
             continue;
         };
-        let keys = &world.hosts[host.index()].keys;
+        if !view.is_primary(view.me()) {
+            continue;
+        }
+        let keys = &world.hosts[host.index()].data.keys;
         let foreign = |slot: &&Slot| {
             let is_other = view.owner(**slot).is_some_and(|owner| owner != view.me());
             is_other && view.importing(**slot).is_none()

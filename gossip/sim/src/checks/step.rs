@@ -1,10 +1,10 @@
-//! The first list of INVARIANTS.md, as far as it needs no election: 7 to 17.
+//! The first list of INVARIANTS.md, as far as it is not about elections: 7 to 17.
 
 use hexad_gossip::{Admin, NodeFlags, NodeId, NodeView, SetSlot};
 use hexad_slots::{Slot, SlotBitmap};
 
 use super::ledger::{Record, Sent};
-use super::{Cause, Finding, is_from_primary, serving_window_us, short};
+use super::{Cause, Finding, PutOut, elections, is_from_primary, serving_window_us, short};
 use crate::admin::all_slots;
 use crate::conf::Conf;
 use crate::network::HostId;
@@ -12,15 +12,15 @@ use crate::picture::{Picture, is_primary, is_voter};
 use crate::wire::{Frame, kind};
 use crate::world::World;
 
-type Checked = Result<(), Finding>;
+pub(super) type Checked = Result<(), Finding>;
 
 /// One step of one node: what came, and the views before and after.
-struct Step<'a> {
-    cause: &'a Cause<'a>,
-    previous: &'a Picture,
-    next: &'a Picture,
-    now_ms: u64,
-    timeout_ms: u64,
+pub(super) struct Step<'a> {
+    pub cause: &'a Cause<'a>,
+    pub previous: &'a Picture,
+    pub next: &'a Picture,
+    pub now_ms: u64,
+    pub timeout_ms: u64,
 }
 
 /// Checks one step.
@@ -29,7 +29,7 @@ pub(crate) fn check(
     host: HostId,
     cause: &Cause<'_>,
     previous: &Picture,
-    dropped: &[Box<SlotBitmap>],
+    put_out: &PutOut,
 ) -> Option<Finding> {
     let now_us = world.now_us();
     let state = &world.hosts[host.index()];
@@ -47,8 +47,9 @@ pub(crate) fn check(
         identity(&step)?;
         strangers(&step)?;
         slots(&step)?;
-        drops(&step, dropped)?;
-        failures(&step, record)
+        drops(&step, &put_out.dropped)?;
+        failures(&step, record)?;
+        elections::decisions(&step, record, put_out)
     })();
     checked.err()
 }
@@ -147,12 +148,15 @@ fn slots(step: &Step<'_>) -> Checked {
         return Ok(());
     }
     tables_agree(step.next)?;
+    let heir = step.inherits_from();
     for slot in all_slots() {
         let (before, after) = (step.previous.owner(slot), step.next.owner(slot));
         if before == after {
             continue;
         }
         let is_admitted = match step.cause {
+            // It takes its primary's place: see `elections`.
+            _ if before.is_some() && before == heir && after == Some(step.next.me()) => true,
             Cause::Start => after == Some(step.next.me()) && before.is_none(),
             Cause::Tick | Cause::Link | Cause::Config => step.has_vanished(before),
             Cause::Admin(command) => step.command_moves(command, slot, before, after),
@@ -195,7 +199,7 @@ fn tables_agree(picture: &Picture) -> Checked {
 }
 
 /// 13.
-fn drops(step: &Step<'_>, dropped: &[Box<SlotBitmap>]) -> Checked {
+fn drops(step: &Step<'_>, dropped: &[SlotBitmap]) -> Checked {
     if matches!(
         step.cause,
         Cause::Admin(Admin::Reset { .. } | Admin::Replicate { .. })
@@ -239,6 +243,12 @@ fn failures(step: &Step<'_>, record: &mut Record) -> Checked {
 }
 
 impl Step<'_> {
+    /// The primary whose replica has become a primary.
+    fn inherits_from(&self) -> Option<NodeId> {
+        let (was, is) = (self.previous.view().myself(), self.next.view().myself());
+        was.primary.filter(|_| is_primary(is))
+    }
+
     fn is_hard_reset(&self) -> bool {
         matches!(self.cause, Cause::Admin(Admin::Reset { hard: true, .. }))
     }

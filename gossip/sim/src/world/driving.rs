@@ -4,20 +4,19 @@
 //! a [`Output::Persist`] everything waits until the disk has it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use hexad_gossip::{Cluster, Input, NodeId, Output};
-use hexad_slots::{SLOT_COUNT, Slot, SlotBitmap};
+use hexad_slots::SlotBitmap;
 use rand::Rng;
 
 use super::{Event, World};
-use crate::checks::{self, Cause};
+use crate::checks::{self, Cause, PutOut};
 use crate::conf::Conf;
 use crate::faults::Fault;
 use crate::host::{Effect, Process, Stimulus};
 use crate::network::{Arrival, HostId, Packet, Side};
 use crate::picture::Picture;
-use crate::queue::{MS, Micros};
+use crate::queue::Micros;
 use crate::stranger::{self, Lie};
 use crate::wire;
 
@@ -106,7 +105,7 @@ impl World {
     }
 
     /// Something happens to a process: now, or once it can run again.
-    fn stimulate(&mut self, host: HostId, stimulus: Stimulus) {
+    pub(super) fn stimulate(&mut self, host: HostId, stimulus: Stimulus) {
         let blocks = self.scenario.blocking_disk;
         let Some(process) = self.hosts[host.index()].process.as_mut() else {
             return;
@@ -132,12 +131,17 @@ impl World {
     }
 
     fn handle(&mut self, host: HostId, stimulus: Stimulus) {
+        self.tell_replication(host);
         let state = &mut self.hosts[host.index()];
         let now_ms = state.clock.millis(self.now_us);
         let local_ip = state.address.ip();
         let process = state.process.as_mut().expect("a running process");
         let cluster = &mut process.cluster;
         match stimulus {
+            Stimulus::WritesPaused { until_ms, offset } => {
+                cluster.handle(now_ms, Input::WritesPaused { until_ms, offset });
+                self.after_step(host, &Cause::Link);
+            }
             Stimulus::Tick => {
                 cluster.handle(now_ms, Input::Tick);
                 self.count_tick(host);
@@ -172,6 +176,14 @@ impl World {
                     Arrival::Accepted { .. } => unreachable!("handled above"),
                 }
             }
+        }
+    }
+
+    /// Tells a machine how far replication has got.
+    pub(super) fn tell_replication(&mut self, host: HostId) {
+        let state = self.replication_state(host);
+        if let Some(process) = self.hosts[host.index()].process.as_mut() {
+            process.cluster.set_replication(state);
         }
     }
 
@@ -220,7 +232,7 @@ impl World {
         // Anything that changes more than times and counters also writes, logs, or drops.
         // Links are looked at to know whom each of them leads to.
         let mut is_notable = cause.is_rare() || matches!(cause, Cause::Link);
-        let mut dropped: Vec<Box<SlotBitmap>> = Vec::new();
+        let mut put_out = PutOut::default();
         while let Some(output) = process.cluster.poll_output() {
             is_notable |= !matches!(output, Output::Send { .. } | Output::ViewChanged);
             match output {
@@ -231,7 +243,8 @@ impl World {
                 }
                 output => {
                     match &output {
-                        Output::DropKeys(slots) => dropped.push(slots.clone()),
+                        Output::DropKeys(slots) => put_out.dropped.push((**slots).clone()),
+                        Output::Send { frame, .. } => put_out.note_frame(frame),
                         Output::Close { link } => process.deafen(*link),
                         _ => {}
                     }
@@ -248,7 +261,7 @@ impl World {
         if must_look {
             let next = Picture::new(process.cluster.view());
             let previous = std::mem::replace(&mut process.picture, next);
-            checks::after_step(self, host, cause, &previous, &dropped);
+            checks::after_step(self, host, cause, &previous, &put_out);
         }
         self.trace.mix(self.now_us ^ (u64::from(host.0) << 48));
         self.carry_out(host);
@@ -279,6 +292,7 @@ impl World {
         match output {
             Output::Persist(text) => {
                 process.writing = true;
+                process.writing_since_us = now_us;
                 state.disk.begin(text);
                 let incarnation = state.incarnation;
                 let done_us = now_us + self.disk_latency(host);
@@ -290,7 +304,8 @@ impl World {
             }
             Output::Send { link, frame } => {
                 let end = process.end_of(link);
-                checks::wire(self, host, &frame);
+                let peer = end.and_then(|(conn, side)| self.net.peer(conn, side));
+                checks::wire(self, host, peer, &frame);
                 if let Some((conn, side)) = end {
                     self.trace.mix(frame.len() as u64);
                     self.net.send(now_us, conn, side, frame);
@@ -301,8 +316,10 @@ impl World {
                     self.net.close(now_us, conn, side);
                 }
             }
-            Output::DropKeys(slots) => state.keys.retain(|slot, _| !slots.get(*slot)),
-            Output::RoleChanged { .. } | Output::PauseWrites { .. } | Output::ResumeWrites => {}
+            Output::DropKeys(slots) => self.drop_keys(host, &slots),
+            output @ (Output::RoleChanged { .. }
+            | Output::PauseWrites { .. }
+            | Output::ResumeWrites) => self.perform_replication(host, output),
             Output::Published { .. } | Output::ViewChanged | Output::Log { .. } => {}
         }
     }
@@ -369,6 +386,9 @@ impl World {
             Fault::StallDisk(host, until_us) => {
                 self.hosts[host.index()].disk.stalled_until_us = until_us;
             }
+            Fault::StallReplication(host, until_us) => {
+                self.hosts[host.index()].replication_stalled_until_us = until_us;
+            }
             Fault::Stranger(host) => self.bring_stranger(host),
             Fault::SwapAddresses(one, other) => self.swap_addresses(one, other),
         }
@@ -398,7 +418,7 @@ impl World {
             }
         };
         let mut slots = SlotBitmap::new();
-        state.keys.keys().for_each(|&slot| {
+        state.data.keys.keys().for_each(|&slot| {
             slots.set(slot);
         });
         checks::loaded(self, host, &Picture::new(cluster.view()));
@@ -512,40 +532,6 @@ impl World {
             );
             self.after_step(host, &Cause::Link);
         }
-    }
-
-    /// A client writes a key to a node that it takes for the owner. The node decides by the view
-    /// that its cluster thread has published.
-    pub(super) fn on_write(&mut self) {
-        let host = self.random_host();
-        let slot = self.random_slot();
-        let has_keys = self.keys_in_slot(host, slot) > 0;
-        let state = &mut self.hosts[host.index()];
-        if let Some(process) = state.process.as_ref().filter(|process| !process.paused) {
-            let view = Arc::clone(&process.published);
-            let serves = match view.route(slot) {
-                hexad_gossip::Route::Mine => true,
-                // What is not here is asked for at the other node.
-                hexad_gossip::Route::Migrating { .. } => has_keys,
-                _ => false,
-            };
-            if serves && view.state.is_ok() {
-                *state.keys.entry(slot).or_default() += 1;
-                self.counts.accepted += 1;
-                checks::accepted(self, host);
-            }
-        }
-        let next_us = self.now_us + self.rng.random_range(20 * MS..180 * MS);
-        self.schedule(next_us, Event::Write);
-    }
-
-    /// A slot that an administrator works on, or any.
-    fn random_slot(&mut self) -> Slot {
-        let hot = self.hot_slots.len();
-        if hot > 0 && self.rng.random_ratio(2, 3) {
-            return self.hot_slots[self.rng.random_range(0..hot)];
-        }
-        Slot::new(self.rng.random_range(0..SLOT_COUNT as u16)).expect("in range")
     }
 
     /// Looks at all nodes anew.

@@ -2,11 +2,12 @@
 
 mod driving;
 mod phases;
+mod replicating;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use hexad_gossip::{Admin, AdminError, AdminOk, Config, NodeId};
+use hexad_gossip::{Admin, AdminError, AdminOk, Config, Millis, NodeId};
 use hexad_slots::{Slot, SlotBitmap};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -16,6 +17,7 @@ use crate::checks::Cause;
 use crate::checks::ledger::Ledger;
 use crate::checks::quiescence;
 use crate::clock::Clock;
+use crate::data::{Data, Streams};
 use crate::disk::Disk;
 use crate::faults::Fault;
 use crate::host::Host;
@@ -45,6 +47,10 @@ pub(crate) enum Event {
     NewWork,
     /// A client writes.
     Write,
+    /// A replica's driver looks at its primary.
+    Replicate(HostId),
+    /// No write is under way any more since a pause, if that process still lives.
+    WritesRest(HostId, u32, Millis),
     /// The next look at whether a phase is over.
     Phase,
 }
@@ -75,6 +81,10 @@ pub struct Counts {
     pub works: u64,
     /// Clients' writes that a node took.
     pub accepted: u64,
+    /// Replicas that have become primaries.
+    pub promotions: u64,
+    /// Writes that went with a primary.
+    pub lost: u64,
 }
 
 /// Everything there is.
@@ -92,6 +102,7 @@ pub(crate) struct World {
     queue: Queue<Event>,
     net: Network,
     pub(crate) hosts: Vec<Host>,
+    pub(crate) streams: Streams,
     pub(crate) ledger: Ledger,
     works: Vec<(u64, Option<Work>)>,
     /// Ids that nodes had before a RESET HARD.
@@ -114,8 +125,9 @@ impl World {
     pub(crate) fn new(scenario: Scenario, keep_trace: bool) -> Self {
         let mut rng = SmallRng::seed_from_u64(scenario.seed ^ 0x5eed);
         let mut net = Network::new(rng.random(), scenario.hosts, scenario.weather);
+        let mut streams = Streams::default();
         let hosts: Vec<Host> = (0..scenario.hosts)
-            .map(|i| host(&scenario, &mut rng, i))
+            .map(|i| host(&scenario, &mut rng, i, Data::new(streams.begin())))
             .collect();
         for (index, host) in hosts.iter().enumerate() {
             net.assign(host.address, HostId(index as u16));
@@ -130,6 +142,7 @@ impl World {
             queue: Queue::new(),
             net,
             hosts,
+            streams,
             works: Vec::new(),
             retired_ids: Vec::new(),
             hot_slots: VecDeque::new(),
@@ -166,6 +179,10 @@ impl World {
             Event::Work(id) => self.on_work(id),
             Event::NewWork => self.on_new_work(),
             Event::Write => self.on_write(),
+            Event::Replicate(host) => self.on_replicate(host),
+            Event::WritesRest(host, incarnation, until_ms) => {
+                self.on_writes_rest(host, incarnation, until_ms);
+            }
             Event::Phase => self.on_phase(),
         }
     }
@@ -251,33 +268,12 @@ impl World {
             .is_some_and(|process| process.is_settled())
     }
 
-    /// How many keys the node on a host has in a slot.
-    #[must_use]
-    pub(crate) fn keys_in_slot(&self, host: HostId, slot: Slot) -> usize {
-        self.hosts[host.index()]
-            .keys
-            .get(&slot)
-            .copied()
-            .unwrap_or(0)
-    }
-
-    /// MIGRATE of all the keys of a slot.
-    pub(crate) fn move_keys(&mut self, slot: Slot, from: HostId, to: HostId) {
-        if let Some(count) = self.hosts[from.index()].keys.remove(&slot) {
-            *self.hosts[to.index()].keys.entry(slot).or_default() += count;
-        }
-    }
-
-    /// Deletes the keys of a slot.
-    pub(crate) fn delete_keys(&mut self, slot: Slot, host: HostId) {
-        self.hosts[host.index()].keys.remove(&slot);
-    }
-
     /// Gives a command to a node that answers.
     ///
     /// # Errors
     /// The node's refusal.
     pub(crate) fn admin(&mut self, host: HostId, command: Admin) -> Result<AdminOk, AdminError> {
+        self.tell_replication(host);
         let now_ms = self.hosts[host.index()].clock.millis(self.now_us);
         let process = self.hosts[host.index()]
             .process
@@ -287,8 +283,26 @@ impl World {
         let (now_us, brief) = (self.now_us, Brief(&command));
         self.trace
             .note(now_us, host, format_args!("{brief:?} -> {answer:?}"));
+        if answer.is_ok() {
+            self.note_command(host, &command);
+        }
         self.after_step(host, &Cause::Admin(&command));
         answer
+    }
+
+    /// Notes a command that a node has accepted.
+    fn note_command(&mut self, host: HostId, command: &Admin) {
+        let cluster = self.hosts[host.index()].cluster;
+        match command {
+            Admin::AddSlots(slots) => self.ledger.give(cluster, slots),
+            Admin::Reset { .. } => {
+                if let Some(id) = self.id(host) {
+                    self.ledger.note_reset(id);
+                }
+            }
+            Admin::Failover(mode) => self.ledger.record(host).failover = Some(*mode),
+            _ => {}
+        }
     }
 
     /// Gives a command that cannot be refused.
@@ -322,6 +336,7 @@ impl World {
     pub(crate) fn disown(&mut self, host: HostId, slots: &SlotBitmap) {
         let cluster = self.hosts[host.index()].cluster;
         self.ledger.disown(cluster, slots);
+        self.ledger.contest(slots);
     }
 
     /// Whether the nodes on these hosts know each other and agree on all slots.
@@ -363,7 +378,7 @@ impl World {
     }
 }
 
-fn host(scenario: &Scenario, rng: &mut SmallRng, index: usize) -> Host {
+fn host(scenario: &Scenario, rng: &mut SmallRng, index: usize, data: Data) -> Host {
     let number = index as u16;
     let (ip, port) = match scenario.shared_ip {
         true => ([10, 0, 0, 1], CLIENT_PORT + number),
@@ -371,6 +386,11 @@ fn host(scenario: &Scenario, rng: &mut SmallRng, index: usize) -> Host {
     };
     let mut config = Config::new(port);
     config.node_timeout_ms = scenario.node_timeout_ms;
+    config.replica_validity_factor = scenario.validity_factor;
+    config.repl_ping_period_ms = scenario.repl_ping_period_ms;
+    config.migration_barrier = scenario.migration_barrier;
+    config.allow_replica_migration = scenario.replica_migration;
+    config.replica_no_failover = rng.random_ratio(1, 20);
     let offset_ms = rng.random_range(-scenario.clock_offset_ms..=scenario.clock_offset_ms);
     let drift_ppm = rng.random_range(-scenario.clock_drift_ppm..=scenario.clock_drift_ppm);
     Host {
@@ -381,7 +401,8 @@ fn host(scenario: &Scenario, rng: &mut SmallRng, index: usize) -> Host {
         durable: None,
         outdated: None,
         config,
-        keys: Default::default(),
+        data,
+        replication_stalled_until_us: 0,
         powered: true,
         incarnation: 0,
         process: None,

@@ -35,6 +35,8 @@ pub(super) enum Phase {
     Watching { until_us: Micros, is_last: bool },
     /// A node has died: the others have to find out.
     Detecting { victim: HostId, died_us: Micros },
+    /// They have; a replica has to take its place, if there is one that can.
+    FailingOver { victim: HostId, until_us: Micros },
     /// They have; it comes back.
     Returning { victim: HostId, at_us: Micros },
     /// The end.
@@ -45,6 +47,7 @@ impl World {
     pub(super) fn begin(&mut self) {
         for host in self.host_ids() {
             self.start(host);
+            self.begin_replication(host);
         }
         for cluster in 0..=usize::from(self.scenario.second_cluster > 0) {
             let hosts = self
@@ -115,11 +118,12 @@ impl World {
             Phase::Settling { until_us, is_last } => self.settle(until_us, is_last),
             Phase::Watching { until_us, is_last } if now_us >= until_us => self.watch(is_last),
             Phase::Detecting { victim, died_us } => self.detect(victim, died_us),
+            Phase::FailingOver { victim, until_us } => self.fail_over(victim, until_us),
             Phase::Returning { victim, at_us } if now_us >= at_us => {
                 self.start(victim);
                 // FAIL on an owner of slots stays for two timeouts; then the next contact lifts it.
                 Phase::Settling {
-                    until_us: now_us + 4 * self.timeout_us(),
+                    until_us: now_us + 4 * self.timeout_us() + 5 * SECOND,
                     is_last: true,
                 }
             }
@@ -223,16 +227,49 @@ impl World {
         let bound_us = 2 * self.timeout_us() + SLACK_US;
         match missing {
             None => {
+                let until_us = self.now_us + self.failover_us(victim);
+                return Phase::FailingOver { victim, until_us };
+            }
+            Some(host) if self.now_us > died_us + bound_us => {
+                let seconds = bound_us as f64 / SECOND as f64;
+                let what = format!("{host:?} does not hold {victim:?} for FAIL {seconds} s later");
+                self.violation(14, what);
+            }
+            Some(_) => {}
+        }
+        self.phase
+    }
+
+    /// How long a failover may take: the delays of all replicas' ranks, and a second attempt.
+    fn failover_us(&self, victim: HostId) -> Micros {
+        let replicas = self.members(victim).count() as u64;
+        let retry_us = 4 * self.timeout_us().max(SECOND);
+        retry_us + replicas * SECOND + SLACK_US
+    }
+
+    fn fail_over(&mut self, victim: HostId, until_us: Micros) -> Phase {
+        self.look();
+        let id = self.ids_of(victim);
+        let owns = |host: HostId| {
+            let view = self.view(host).expect("all others run");
+            id.is_some_and(|id| view.slot_count(id) > 0)
+        };
+        let others: Vec<HostId> = self
+            .members(victim)
+            .filter(|&host| host != victim)
+            .collect();
+        let waiting = others.iter().find(|&&host| owns(host));
+        match waiting.filter(|_| quiescence::has_eligible_replica(self, victim)) {
+            None => {
                 let wait_us = self.rng.random_range(0..=2 * self.timeout_us());
                 return Phase::Returning {
                     victim,
                     at_us: self.now_us + wait_us,
                 };
             }
-            Some(host) if self.now_us > died_us + bound_us => {
-                let seconds = bound_us as f64 / SECOND as f64;
-                let what = format!("{host:?} does not hold {victim:?} for FAIL {seconds} s later");
-                self.violation(14, what);
+            Some(host) if self.now_us > until_us => {
+                let what = format!("for {host:?}, {victim:?} still has its slots");
+                self.violation(23, what);
             }
             Some(_) => {}
         }
