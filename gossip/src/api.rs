@@ -176,10 +176,11 @@ pub enum PrimaryLink {
         /// When.
         heard_ms: Millis,
     },
-    /// It was in sync, and lost the connection then.
+    /// It was in sync, and has lost the connection. (Stricter: Redis 7.0 counts from when it
+    /// notices the loss, which a replica that was stopped does late.)
     Down {
-        /// When.
-        since_ms: Millis,
+        /// When something was last received.
+        heard_ms: Millis,
     },
 }
 

@@ -95,7 +95,7 @@ pub(crate) enum Link {
     Never,
     /// In sync then.
     Up(Micros),
-    /// Lost then.
+    /// Lost, and in sync then.
     Down(Micros),
 }
 

@@ -69,8 +69,7 @@ impl Cluster {
     /// When this replica's data was last known to be that of its shard; `None` for never.
     pub(super) fn last_heard(&self) -> Option<Millis> {
         match self.following.state.link {
-            PrimaryLink::Up { heard_ms } => Some(heard_ms),
-            PrimaryLink::Down { since_ms } => Some(since_ms),
+            PrimaryLink::Up { heard_ms } | PrimaryLink::Down { heard_ms } => Some(heard_ms),
             PrimaryLink::Never => self.following.inherited,
         }
     }

@@ -80,11 +80,10 @@ impl World {
     }
 
     fn lose_link(&mut self, host: HostId) {
-        let now_us = self.now_us;
         if let Some(process) = self.hosts[host.index()].process.as_mut() {
             process.full_sync_until_us = None;
-            if let Link::Up(_) = process.link {
-                process.link = Link::Down(now_us);
+            if let Link::Up(heard_us) = process.link {
+                process.link = Link::Down(heard_us);
             }
         }
     }
@@ -124,8 +123,8 @@ impl World {
                 Link::Up(heard_us) => PrimaryLink::Up {
                     heard_ms: millis(heard_us),
                 },
-                Link::Down(since_us) => PrimaryLink::Down {
-                    since_ms: millis(since_us),
+                Link::Down(heard_us) => PrimaryLink::Down {
+                    heard_ms: millis(heard_us),
                 },
             },
         }

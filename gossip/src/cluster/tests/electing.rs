@@ -147,13 +147,13 @@ fn data_that_is_too_old_does_not_stand() {
         (PrimaryLink::Never, false),
         (
             PrimaryLink::Down {
-                since_ms: START - 31_000,
+                heard_ms: START - 31_000,
             },
             true,
         ),
         (
             PrimaryLink::Down {
-                since_ms: START - 33_000,
+                heard_ms: START - 33_000,
             },
             false,
         ),
