@@ -153,6 +153,11 @@ impl Stream {
         )))
     }
 
+    /// Gives the history another name, as if it were another's (DEBUG CHANGE-REPL-ID).
+    pub fn change_id(&mut self, new_id: ReplId) {
+        self.history.restart(new_id);
+    }
+
     /// To be called each second on a primary: `replicas` are attached now. Frees the backlog once
     /// there were none for `ttl_ms` (`repl-backlog-ttl`; 0: never), and takes a new id, since
     /// from then on the offset stands still.
@@ -303,6 +308,14 @@ impl Stream {
         } else {
             self.append_in_pieces(args);
         }
+    }
+
+    /// Appends a command of a primary that is encoded already, as a RESP array of bulk strings.
+    pub fn append_encoded(&mut self, db: u32, resp: &[u8]) {
+        if self.is_active() && self.db != Some(db) {
+            self.select(db);
+        }
+        self.append(resp);
     }
 
     /// Begins a transaction in the stream, whose first command will run in database `db`: what

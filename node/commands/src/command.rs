@@ -104,6 +104,15 @@ pub enum ServerCommand {
     MemoryPurge,
     MemoryStats,
     Role,
+    // Replication
+    Failover,
+    Psync,
+    ReplConf,
+    /// Also SLAVEOF.
+    ReplicaOf,
+    Sync,
+    Wait,
+    // Server
     Shutdown,
     SlowlogGet,
     SlowlogLen,

@@ -9,7 +9,7 @@ pub struct Docs {
     pub since: &'static str,
     /// What it belongs to.
     pub group: Group,
-    /// Its cost, in O notation where there is one.
+    /// Its cost, in O notation where there is one; empty where nothing can be said (SYNC).
     pub complexity: &'static str,
     /// Whether it is for operators and developers of the server only.
     pub syscmd: bool,

@@ -340,7 +340,11 @@ fn write_docs(reply: &mut Reply, command: &'static Command) {
     write_field(reply, "summary", summary);
     write_field(reply, "since", since);
     write_field(reply, "group", group.name());
-    write_field(reply, "complexity", complexity);
+    if complexity.is_empty() {
+        fields -= 1;
+    } else {
+        write_field(reply, "complexity", complexity);
+    }
     if syscmd || deprecated.is_some() {
         fields += 1;
         reply.bulk(b"doc_flags");

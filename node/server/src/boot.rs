@@ -14,8 +14,9 @@ use crate::endpoint::{self, Address};
 use crate::host::ClusterHost;
 use crate::listener::{self, Listener};
 use crate::log::Role;
+use crate::replication::{Following, Order};
 use crate::server::{Parts, Server};
-use crate::{cluster, info, log, memory, process, worker};
+use crate::{cluster, info, log, memory, process, replication, worker};
 
 /// How often rates are sampled (Redis 7.0: every 100 ms).
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
@@ -135,16 +136,27 @@ fn serve(config: &mut Config) -> Result<(), String> {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..config.io_threads.max(1))
         .map(|_| mpsc::unbounded_channel())
         .unzip();
+    let (orders, orders_taken) = mpsc::unbounded_channel();
     let server: &'static Server = Box::leak(Box::new(Server::new(Parts {
         cluster: bus.as_ref().map(cluster::Bus::handle),
         seed: HashSeed::new(rng.random(), rng.random()),
         workers: senders,
         commands: hexad_commands::Command::all().count(),
+        orders,
         config: config.clone(),
     })));
     for (id, sockets) in receivers.into_iter().enumerate() {
         worker::spawn(id, server, sockets)
             .map_err(|error| format!("Cannot start worker {id}: {error}"))?;
+    }
+    replication::spawn(server, orders_taken)
+        .map_err(|error| format!("Cannot start the replication thread: {error}"))?;
+    if let Some((host, port)) = config.replication.replicaof.clone() {
+        let host = String::from_utf8_lossy(&host).into_owned();
+        server.replication.order(Order::Follow {
+            primary: Following { host, port },
+            done: None,
+        });
     }
     if let Some(bus) = bus {
         bus.run(ClusterHost(server), &hexad_slots::SlotBitmap::new())

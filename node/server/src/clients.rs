@@ -82,9 +82,22 @@ pub(crate) mod flag {
     pub(crate) const NO_EVICT: u32 = 1 << 4;
     /// Waits in a blocking command or for CLIENT UNPAUSE.
     pub(crate) const BLOCKED: u32 = 1 << 5;
+    /// A replica's connection.
+    pub(crate) const REPLICA: u32 = 1 << 6;
+    /// The link to the primary.
+    pub(crate) const PRIMARY: u32 = 1 << 7;
 }
 
 impl Client {
+    /// The peer's IP address, without its port; empty over a Unix socket.
+    pub(crate) fn ip(&self) -> &str {
+        if self.unix {
+            return "";
+        }
+        let host = self.addr.rsplit_once(':').map_or("", |(host, _)| host);
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
     /// Asks the connection to close; its own worker does so.
     pub(crate) fn kill(&self) {
         self.killed.store(true, Relaxed);
@@ -142,6 +155,8 @@ impl Client {
     fn flag_letters(&self) -> String {
         let flags = self.live.flags.load(Relaxed);
         let letters = [
+            (flag::REPLICA, 'S'),
+            (flag::PRIMARY, 'M'),
             (flag::MULTI, 'x'),
             (flag::BLOCKED, 'b'),
             (flag::DIRTY_CAS, 'd'),

@@ -20,8 +20,9 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::clients::{Client, NewClient, counted_output, flag};
 use crate::config::ClientClass;
+use crate::replication::{HandOver, Order};
 use crate::server::Server;
-use crate::session::{Session, Stop, Wait};
+use crate::session::{Session, Stop, ToReplica, Wait};
 use crate::worker::{self, Worker, unix_ms};
 
 /// Least room kept for the rest of a command that arrived in part.
@@ -43,6 +44,8 @@ pub(crate) enum Socket {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Handed over.
+    Gone,
 }
 
 /// What a connection waits for before it takes its next command.
@@ -71,7 +74,11 @@ pub(crate) struct Connection {
     output_sent: usize,
     blocked: Option<Blocked>,
     closing: bool,
+    /// The connection is a replica's from now on, and leaves with what it has.
+    hand_over: Option<Box<ToReplica>>,
     registered: bool,
+    /// The client lives on with the replication thread.
+    left: bool,
 }
 
 /// Why a connection ends; none of them is an error of the server.
@@ -129,7 +136,9 @@ impl Connection {
             output_sent: 0,
             blocked: None,
             closing: false,
+            hand_over: None,
             registered: false,
+            left: false,
         })
     }
 
@@ -140,6 +149,13 @@ impl Connection {
             }
             if let Err(end) = self.write_pending(cx) {
                 return Poll::Ready(end);
+            }
+            if self.hand_over.is_some() {
+                if self.output.is_empty() {
+                    self.leave();
+                    return Poll::Ready(End::Closed);
+                }
+                return Poll::Pending;
             }
             if self.closing {
                 // What is left goes out before the connection closes.
@@ -286,6 +302,10 @@ impl Connection {
                     self.input_wanted = at_least;
                     return consumed;
                 }
+                Stop::HandOver(replica) => {
+                    self.hand_over = Some(replica);
+                    return consumed;
+                }
                 Stop::Flush if self.closing => return consumed,
                 Stop::Flush => {}
                 Stop::Close => {
@@ -307,6 +327,7 @@ impl Connection {
         self.blocked = Some(match wait {
             Wait::Reply(reply) => Blocked::Reply(reply),
             Wait::Unpaused => Blocked::Retry(Box::pin(server.pause.ended())),
+            Wait::Until(over) => Blocked::Retry(over),
             Wait::World => Blocked::Retry(Box::pin(tokio::time::sleep(WORLD_RETRY))),
         });
         // The loop of `drive` polls it next; nothing else would wake this task for it.
@@ -319,6 +340,33 @@ impl Connection {
         self.input_wanted = 0;
         if let Some(reply) = reply {
             self.session.late_reply(&reply, &mut self.output);
+        }
+    }
+
+    /// Gives the socket to the replication thread.
+    fn leave(&mut self) {
+        let Some(to_replica) = self.hand_over.take() else {
+            return;
+        };
+        let socket = match std::mem::replace(&mut self.stream, Stream::Gone) {
+            Stream::Tcp(stream) => stream.into_std(),
+            // A Unix socket has no address that a replica could be told by: Redis feeds it all the
+            // same, and here it is closed.
+            Stream::Unix(_) | Stream::Gone => return,
+        };
+        match socket {
+            Ok(socket) => {
+                self.left = true;
+                let hand_over = HandOver {
+                    socket,
+                    input: std::mem::take(&mut self.input),
+                    replica: to_replica.replica,
+                    start: to_replica.start,
+                };
+                let order = Order::Attach(Box::new(hand_over));
+                self.server.replication.order(order);
+            }
+            Err(error) => tracing::warn!("A replica's connection cannot be handed over: {error}"),
         }
     }
 
@@ -415,7 +463,9 @@ impl Future for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.session.close();
-        self.server.clients.disconnect(self.client.id);
+        if !self.left {
+            self.server.clients.disconnect(self.client.id);
+        }
         self.server.connection_closed(self.client.worker);
     }
 }
@@ -432,6 +482,7 @@ impl Stream {
             ready!(match self {
                 Stream::Tcp(stream) => stream.poll_read_ready(cx),
                 Stream::Unix(stream) => stream.poll_read_ready(cx),
+                Stream::Gone => return Poll::Ready(Ok(0)),
             })?;
             match self.try_io(Interest::READABLE, room, &mut read) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -447,6 +498,7 @@ impl Stream {
             ready!(match self {
                 Stream::Tcp(stream) => stream.poll_write_ready(cx),
                 Stream::Unix(stream) => stream.poll_write_ready(cx),
+                Stream::Gone => return Poll::Ready(Ok(0)),
             })?;
             match self.try_io(Interest::WRITABLE, bytes.len(), &mut write) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -468,6 +520,7 @@ impl Stream {
         let on = |call: &mut dyn FnMut(BorrowedFd<'_>) -> io::Result<usize>| match self {
             Stream::Tcp(stream) => stream.try_io(interest, || call(stream.as_fd())),
             Stream::Unix(stream) => stream.try_io(interest, || call(stream.as_fd())),
+            Stream::Gone => Ok(0),
         };
         let result = on(call);
         if result.as_ref().is_ok_and(|&done| 0 < done && done < wanted) {

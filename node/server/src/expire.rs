@@ -7,7 +7,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use crate::pause::Paused;
+use hexad_commands::Expiry;
+
 use crate::server::Server;
 use crate::worker::Worker;
 
@@ -34,7 +35,7 @@ impl ExpireCycle {
     pub(crate) fn new(id: usize, server: &Server) -> Self {
         Self {
             first: id,
-            step: server.stats.len(),
+            step: server.worker_count(),
             partition: id,
             db: 0,
             position: 0,
@@ -44,8 +45,8 @@ impl ExpireCycle {
     /// Goes on until all partitions were visited once or the time is used up.
     pub(crate) fn run(&mut self, worker: &mut Worker) {
         let server = worker.server;
-        let paused = server.pause.state(worker.now_ms) != Paused::Nothing;
-        if self.first >= server.keyspace.len() || paused || !server.active_expire.load(Relaxed) {
+        let waits = worker.env.expiry != Expiry::Deletes;
+        if self.first >= server.keyspace.len() || waits || !server.active_expire.load(Relaxed) {
             return;
         }
         let config = worker.config.clone();
@@ -81,11 +82,11 @@ impl ExpireCycle {
         }
         let mut expired = 0;
         let position = &mut self.position;
-        partition.expire_cycle(self.db, position, worker.now_ms, WORK_PER_STEP, |entry| {
+        let db = self.db;
+        partition.expire_cycle(db, position, worker.now_ms, WORK_PER_STEP, |entry| {
             expired += 1;
-            drop(entry);
+            worker.expired(db, entry.key());
         });
-        worker.effects.expired += expired;
         worker.effects.dirty += expired;
         self.position == 0
     }

@@ -8,6 +8,8 @@ use hexad_gossip::{Millis, Role};
 use hexad_slots::SlotBitmap;
 
 use crate::cluster::{Host, Pulse};
+use crate::pause::Cause;
+use crate::replication::{Order, Standing};
 use crate::server::Server;
 
 /// The server as the cluster thread sees it.
@@ -18,6 +20,7 @@ impl Host for ClusterHost {
         let server = self.0;
         let work = move || {
             for slot in slots.iter() {
+                let _pass = server.enter_as_other();
                 let mut partition = server.keyspace.lock(slot.index());
                 // It may be this node's again, with new keys in it.
                 if server
@@ -27,9 +30,16 @@ impl Host for ClusterHost {
                 {
                     continue;
                 }
+                let standing = server.replication.standing();
+                if standing.contains(Standing::REPLICATES) {
+                    for entry in partition.db(0).iter() {
+                        server.replication.append_deletion(entry.key());
+                    }
+                }
                 let lost = partition.flush(0);
                 drop(partition);
                 server.keyspace.free_later(lost);
+                server.replication.notify();
             }
         };
         let spawned = std::thread::Builder::new()
@@ -41,14 +51,17 @@ impl Host for ClusterHost {
     }
 
     fn role_changed(&self, term: u64, role: Role) {
-        tracing::warn!("Role {term} is {role:?}, and nothing is replicated yet");
+        let order = Order::ClusterRole { term, role };
+        self.0.replication.order(order);
     }
 
-    fn pause_writes(&self, _until_ms: Millis) {
-        tracing::warn!("Writes cannot be paused for a manual failover yet: it will time out");
+    fn pause_writes(&self, until_ms: Millis) {
+        self.0.replication.order(Order::PauseWrites { until_ms });
     }
 
-    fn resume_writes(&self) {}
+    fn resume_writes(&self) {
+        self.0.pause.end(Cause::Failover);
+    }
 
     fn published(&self, _sharded: bool, channel: Bytes, _message: Bytes) {
         // Nobody can subscribe yet.
@@ -60,7 +73,8 @@ impl Host for ClusterHost {
             progress: stats.heartbeat.load(Relaxed),
             busy: stats.busy.load(Relaxed),
         };
-        self.0.stats.iter().map(pulse).collect()
+        let workers = self.0.worker_count();
+        self.0.stats[..workers].iter().map(pulse).collect()
     }
 
     fn die(&self) {

@@ -7,12 +7,14 @@ use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering::Relaxed;
 
 use hexad_commands::Command;
+use hexad_replication::Backlog;
 
 use crate::config::{Config, Id, Value};
 use crate::memory::{self, human};
+use crate::replication::{LinkState, Standing};
 use crate::server::Server;
 use crate::stats::CommandTotals;
-use crate::worker::unix_micros;
+use crate::worker::{unix_micros, unix_ms};
 
 /// The version of Redis whose behaviour this node has.
 pub(crate) const REDIS_VERSION: &str = "7.0.15";
@@ -157,7 +159,7 @@ fn server_section(text: &mut Text, server: &Server) {
             .file()
             .map_or(String::new(), |file| file.display().to_string()),
     );
-    text.field("io_threads_active", u8::from(server.stats.len() > 1));
+    text.field("io_threads_active", u8::from(server.worker_count() > 1));
 }
 
 fn clients_section(text: &mut Text, server: &Server) {
@@ -357,13 +359,23 @@ fn stats_section(text: &mut Text, server: &Server) {
         "total_net_output_bytes",
         server.sum(|stats| stats.output_bytes.get()),
     );
-    text.zeros(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
+    let counters = &server.replication.counters;
+    text.field(
+        "total_net_repl_input_bytes",
+        counters.input_bytes.load(Relaxed),
+    );
+    text.field(
+        "total_net_repl_output_bytes",
+        counters.output_bytes.load(Relaxed),
+    );
     text.rate("instantaneous_input_kbps", input);
     text.rate("instantaneous_output_kbps", output);
     text.rate("instantaneous_input_repl_kbps", 0);
     text.rate("instantaneous_output_repl_kbps", 0);
     text.field("rejected_connections", server.rejected_connections.get());
-    text.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    text.field("sync_full", counters.sync_full.get());
+    text.field("sync_partial_ok", counters.sync_partial_ok.get());
+    text.field("sync_partial_err", counters.sync_partial_err.get());
     text.field("expired_keys", server.sum(|stats| stats.expired.get()));
     text.field("expired_stale_perc", "0.00");
     text.field(
@@ -431,23 +443,104 @@ fn stats_section(text: &mut Text, server: &Server) {
 }
 
 fn replication_section(text: &mut Text, server: &Server) {
-    let role = server
-        .cluster
-        .as_ref()
-        .is_some_and(|cluster| cluster.is_replica());
-    text.field("role", if role { "slave" } else { "master" });
-    text.field("connected_slaves", 0);
-    text.field("master_failover_state", "no-failover");
-    text.field("master_replid", server.replication_id.lock());
-    text.field("master_replid2", "0".repeat(40));
-    text.field("master_repl_offset", 0);
-    text.field("second_repl_offset", -1);
-    text.field("repl_backlog_active", 0);
+    let replication = &server.replication;
+    let config = server.config.load();
+    let is_replica = replication.standing().contains(Standing::REPLICA);
+    text.field("role", if is_replica { "slave" } else { "master" });
+    if is_replica {
+        primary_fields(text, server);
+    }
+    let now = replication.now();
+    let settings = &config.replication;
+    {
+        let hub = replication.hub();
+        text.field("connected_slaves", hub.len());
+        if settings.min_replicas_to_write > 0 && settings.min_replicas_max_lag_s > 0 {
+            let good = hub.acks.count_good(settings.min_replicas_max_lag_s, now);
+            text.field("min_slaves_good_slaves", good);
+        }
+        for (number, (replica, ack)) in hub.replicas().enumerate() {
+            let line = format_args!(
+                "ip={},port={},state={},offset={},lag={}",
+                replica.host(),
+                replica.said.listening_port,
+                ack.state.as_str(),
+                ack.offset,
+                ack.lag(now)
+            );
+            text.field(&format!("slave{number}"), line);
+        }
+        text.field("master_failover_state", hub.failover.state().as_str());
+    }
+    let stream = replication.stream();
+    let history = stream.history();
+    text.field("master_replid", history.id());
+    text.field("master_replid2", history.second_id_shown());
+    text.field("master_repl_offset", history.offset());
+    text.field("second_repl_offset", history.second_offset_shown());
+    let backlog = stream.backlog();
+    text.field("repl_backlog_active", u8::from(backlog.is_some()));
+    text.field("repl_backlog_size", settings.backlog_bytes);
     text.field(
-        "repl_backlog_size",
-        bytes(&server.config.load(), Id::ReplBacklogSize),
+        "repl_backlog_first_byte_offset",
+        backlog.map_or(0, Backlog::first),
     );
-    text.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+    text.field("repl_backlog_histlen", backlog.map_or(0, Backlog::len));
+}
+
+/// The link to the primary.
+fn primary_fields(text: &mut Text, server: &Server) {
+    let replication = &server.replication;
+    let status = replication.status().clone();
+    let settings = &server.config.load().replication;
+    let now_ms = unix_ms();
+    let (host, port) = status
+        .primary
+        .map_or((String::new(), 0), |of| (of.host, of.port));
+    let is_up = status.state == LinkState::Connected;
+    let seconds_since = |ms: i64| (now_ms - ms).max(0) / 1000;
+    text.field("master_host", host);
+    text.field("master_port", port);
+    text.field("master_link_status", if is_up { "up" } else { "down" });
+    let last_io = if is_up {
+        seconds_since(status.last_io_ms)
+    } else {
+        -1
+    };
+    text.field("master_last_io_seconds_ago", last_io);
+    text.field(
+        "master_sync_in_progress",
+        u8::from(status.state == LinkState::Sync),
+    );
+    let offset = replication.stream().offset();
+    text.field("slave_read_repl_offset", status.read_offset.max(offset));
+    text.field("slave_repl_offset", offset);
+    if let Some((expected, arrived)) = status.transfer {
+        let total = expected.map_or(0, |bytes| bytes);
+        let percent = match expected {
+            Some(bytes) if bytes > 0 => arrived as f64 * 100.0 / bytes as f64,
+            _ => 0.0,
+        };
+        text.field("master_sync_total_bytes", total);
+        text.field("master_sync_read_bytes", arrived);
+        text.field("master_sync_left_bytes", total as i64 - arrived as i64);
+        text.field("master_sync_perc", format_args!("{percent:.2}"));
+        text.field(
+            "master_sync_last_io_seconds_ago",
+            seconds_since(status.last_io_ms),
+        );
+    }
+    if !is_up {
+        let down = if status.down_since_ms == 0 {
+            -1
+        } else {
+            seconds_since(status.down_since_ms)
+        };
+        text.field("master_link_down_since_seconds", down);
+    }
+    text.field("slave_priority", settings.priority);
+    text.field("slave_read_only", u8::from(settings.read_only));
+    text.field("replica_announced", u8::from(settings.announced));
 }
 
 fn cpu_section(text: &mut Text, _server: &Server) {

@@ -1,11 +1,14 @@
 //! The partitions of this node behind their locks.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{OnceLock, mpsc};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, mpsc};
 
+use arc_swap::ArcSwapOption;
 use hexad_slots::{SLOT_COUNT, Slot};
-use hexad_store::{Detached, HashSeed, Partition};
+use hexad_store::{Detached, HashSeed, Partition, PreImages, Snapshot};
 use parking_lot::{Mutex, MutexGuard};
+
+use crate::gate::World;
 
 /// All data of the node: one partition a slot in cluster mode, one for everything otherwise.
 ///
@@ -16,6 +19,10 @@ pub(crate) struct Keyspace {
     seed: HashSeed,
     databases: u16,
     reaper: Reaper,
+    /// The epoch of `snapshot`, 0 before the first: what a partition's is compared with.
+    epoch: AtomicU32,
+    /// The last snapshot that was begun; changed only while the world is stopped.
+    snapshot: ArcSwapOption<Snapshot>,
 }
 
 /// Frees former contents of databases on a thread of its own, which starts when it is first
@@ -72,7 +79,22 @@ impl Keyspace {
             seed,
             databases,
             reaper: Reaper::default(),
+            epoch: AtomicU32::new(0),
+            snapshot: ArcSwapOption::empty(),
         }
+    }
+
+    /// Begins a snapshot of all data as they are now. The last one's walk must be finished.
+    pub(crate) fn cut(
+        &self,
+        _world: &World<'_>,
+        pre_images: impl PreImages + 'static,
+    ) -> Arc<Snapshot> {
+        let epoch = self.epoch.load(Relaxed).wrapping_add(1);
+        let snapshot = Snapshot::new(epoch, pre_images);
+        self.snapshot.store(Some(Arc::clone(&snapshot)));
+        self.epoch.store(epoch, Relaxed);
+        snapshot
     }
 
     /// The seed of the key hash.
@@ -90,10 +112,23 @@ impl Keyspace {
         self.partitions.len()
     }
 
-    /// Locks one partition. The caller must hold no other.
+    /// Locks one partition. The caller must hold no other. Who is going to change it is inside a
+    /// gate, or holds the world.
     #[inline]
     pub(crate) fn lock(&self, index: usize) -> MutexGuard<'_, Partition> {
-        self.partitions[index].0.lock()
+        let mut partition = self.partitions[index].0.lock();
+        if partition.epoch() != self.epoch.load(Relaxed) {
+            self.enter_snapshot(&mut partition);
+        }
+        partition
+    }
+
+    /// Lets a partition take part in a snapshot that was begun since it was last locked.
+    #[cold]
+    fn enter_snapshot(&self, partition: &mut Partition) {
+        if let Some(snapshot) = &*self.snapshot.load() {
+            partition.enter(snapshot);
+        }
     }
 
     /// The partition of a key.
@@ -103,6 +138,45 @@ impl Keyspace {
             0
         } else {
             Slot::of_key(key).get()
+        }
+    }
+
+    /// Takes all data away at once. A snapshot that is running is given up: passing on what it has
+    /// not got yet would hold the world for as long as that takes.
+    pub(crate) fn clear(&self, _world: &World<'_>) {
+        if let Some(snapshot) = &*self.snapshot.load() {
+            snapshot.abort();
+        }
+        for index in 0..self.len() {
+            let mut partition = self.lock(index);
+            for db in 0..usize::from(self.databases) {
+                let garbage = partition.flush(db);
+                if !garbage.is_empty() {
+                    self.reaper.free(garbage);
+                }
+            }
+        }
+    }
+
+    /// As many empty partitions, to be filled aside.
+    pub(crate) fn new_partitions(&self) -> Vec<Partition> {
+        (0..self.len())
+            .map(|_| {
+                let mut partition = Partition::new(self.databases, self.seed.clone());
+                if partition.epoch() != self.epoch.load(Relaxed) {
+                    self.enter_snapshot(&mut partition);
+                }
+                partition
+            })
+            .collect()
+    }
+
+    /// Exchanges all data for those of [`Keyspace::new_partitions`]. No snapshot may have begun
+    /// since.
+    pub(crate) fn replace(&self, world: &World<'_>, partitions: Vec<Partition>) {
+        self.clear(world);
+        for (index, mut partition) in partitions.into_iter().enumerate() {
+            self.lock(index).take_from(&mut partition);
         }
     }
 

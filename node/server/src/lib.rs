@@ -21,6 +21,7 @@ pub mod log;
 mod memory;
 mod pause;
 pub mod process;
+mod replication;
 mod routing;
 mod sampling;
 mod server;

@@ -19,20 +19,33 @@ pub(crate) enum Paused {
     All,
 }
 
-/// The pause of this process. It is changed only while the world is stopped, so that no command
-/// that it forbids is still running when CLIENT PAUSE is answered.
+/// Who wants a pause. Each ends its own only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// CLIENT PAUSE.
+    Client,
+    /// A failover by hand, of a stand-alone server or in a cluster.
+    Failover,
+}
+
+/// The pauses of this process. They are changed only while the world is stopped, so that no
+/// command that they forbid is still running when CLIENT PAUSE is answered.
 #[derive(Debug, Default)]
 pub(crate) struct Pause {
-    /// Unix time of the end, milliseconds; 0 when nothing is paused.
-    until_ms: AtomicI64,
-    all: AtomicBool,
+    causes: [Slot; 2],
     ended: Notify,
 }
 
-impl Pause {
-    /// What is paused at `now_ms`.
+#[derive(Debug, Default)]
+struct Slot {
+    /// Unix time of the end, milliseconds; 0 when nothing is paused.
+    until_ms: AtomicI64,
+    all: AtomicBool,
+}
+
+impl Slot {
     #[inline]
-    pub(crate) fn state(&self, now_ms: i64) -> Paused {
+    fn state(&self, now_ms: i64) -> Paused {
         let until_ms = self.until_ms.load(Relaxed);
         if until_ms == 0 || now_ms >= until_ms {
             Paused::Nothing
@@ -42,31 +55,47 @@ impl Pause {
             Paused::Writes
         }
     }
+}
 
-    /// Pauses until `until_ms`. A pause that is on is never shortened or weakened by another one.
-    pub(crate) fn start(&self, until_ms: i64, all: bool, now_ms: i64) {
-        let already = self.state(now_ms);
-        self.all.store(all || already == Paused::All, Relaxed);
+impl Pause {
+    /// What is paused at `now_ms`.
+    #[inline]
+    pub(crate) fn state(&self, now_ms: i64) -> Paused {
+        let [client, failover] = &self.causes;
+        match (client.state(now_ms), failover.state(now_ms)) {
+            (Paused::Nothing, state) | (state, Paused::Nothing) => state,
+            (Paused::All, _) | (_, Paused::All) => Paused::All,
+            (Paused::Writes, Paused::Writes) => Paused::Writes,
+        }
+    }
+
+    /// Pauses until `until_ms`. A pause that is on is never shortened or weakened by another one of
+    /// the same cause.
+    pub(crate) fn start(&self, cause: Cause, until_ms: i64, all: bool, now_ms: i64) {
+        let slot = &self.causes[cause as usize];
+        let already = slot.state(now_ms);
+        slot.all.store(all || already == Paused::All, Relaxed);
         let until_ms = match already {
             Paused::Nothing => until_ms,
-            _ => until_ms.max(self.until_ms.load(Relaxed)),
+            _ => until_ms.max(slot.until_ms.load(Relaxed)),
         };
-        self.until_ms.store(until_ms, Relaxed);
+        slot.until_ms.store(until_ms, Relaxed);
         // Who waits for the end of the old pause has a longer one to wait for.
         self.ended.notify_waiters();
     }
 
-    /// CLIENT UNPAUSE.
-    pub(crate) fn end(&self) {
-        self.until_ms.store(0, Relaxed);
+    /// CLIENT UNPAUSE, or the end of a failover.
+    pub(crate) fn end(&self, cause: Cause) {
+        self.causes[cause as usize].until_ms.store(0, Relaxed);
         self.ended.notify_waiters();
     }
 
-    /// Waits for the end of the pause, or for a change of it: the caller looks again.
+    /// Waits for the end of the pauses, or for a change of one: the caller looks again.
     pub(crate) fn ended(&'static self) -> impl Future<Output = ()> + Send + 'static {
         let changed = self.ended.notified();
         async move {
-            let left_ms = self.until_ms.load(Relaxed) - unix_ms();
+            let ends = self.causes.iter().map(|slot| slot.until_ms.load(Relaxed));
+            let left_ms = ends.max().unwrap_or(0) - unix_ms();
             if left_ms > 0 {
                 let left = Duration::from_millis(left_ms as u64);
                 let _ = tokio::time::timeout(left, changed).await;
@@ -83,13 +112,26 @@ mod tests {
     fn a_second_pause_neither_shortens_nor_weakens() {
         let pause = Pause::default();
         assert_eq!(pause.state(100), Paused::Nothing);
-        pause.start(200, true, 100);
-        pause.start(150, false, 110);
+        pause.start(Cause::Client, 200, true, 100);
+        pause.start(Cause::Client, 150, false, 110);
         assert_eq!(pause.state(199), Paused::All);
         assert_eq!(pause.state(200), Paused::Nothing);
-        pause.start(300, false, 250);
+        pause.start(Cause::Client, 300, false, 250);
         assert_eq!(pause.state(260), Paused::Writes);
-        pause.end();
+        pause.end(Cause::Client);
         assert_eq!(pause.state(260), Paused::Nothing);
+    }
+
+    #[test]
+    fn each_ends_its_own() {
+        let pause = Pause::default();
+        pause.start(Cause::Failover, 200, false, 100);
+        pause.start(Cause::Client, 150, true, 100);
+        assert_eq!(pause.state(149), Paused::All);
+        assert_eq!(pause.state(150), Paused::Writes);
+        pause.end(Cause::Client);
+        assert_eq!(pause.state(150), Paused::Writes);
+        pause.end(Cause::Failover);
+        assert_eq!(pause.state(120), Paused::Nothing);
     }
 }

@@ -17,9 +17,10 @@ use crate::cluster::ClusterHandle;
 use crate::config::Config;
 use crate::connection::Socket;
 use crate::endpoint::Mover;
-use crate::gate::Gates;
+use crate::gate::{Gates, Pass};
 use crate::keyspace::{Gauge, Keyspace};
 use crate::pause::Pause;
+use crate::replication::{Order, Replication};
 use crate::sampling::Samples;
 use crate::shutdown::Shutdown;
 use crate::slowlog::SlowLog;
@@ -28,6 +29,9 @@ use crate::stats::WorkerStats;
 /// Most different error codes that INFO errorstats counts, so that clients that make up codes
 /// cannot grow it without end.
 const MAX_ERROR_CODES: usize = 128;
+
+/// Gates beside the workers': one of the replication thread, and one of threads that drop keys.
+const OTHER_GATES: usize = 2;
 
 /// What the threads of the process share. There is one, and it lives as long as the process.
 pub(crate) struct Server {
@@ -61,8 +65,8 @@ pub(crate) struct Server {
     pub(crate) started: Instant,
     /// 40 random hexadecimal digits that name this run.
     pub(crate) run_id: String,
-    /// `master_replid`: names the history of this dataset.
-    pub(crate) replication_id: Mutex<String>,
+    /// The replication stream, replicas and the primary.
+    pub(crate) replication: Replication,
     /// The binary that runs.
     pub(crate) executable: PathBuf,
     /// Connections accepted since the start.
@@ -96,6 +100,8 @@ pub(crate) struct Parts {
     pub(crate) workers: Vec<UnboundedSender<Socket>>,
     /// Number of commands in the table, subcommands included.
     pub(crate) commands: usize,
+    /// Where the replication thread takes its orders from.
+    pub(crate) orders: UnboundedSender<Order>,
 }
 
 impl Server {
@@ -107,6 +113,7 @@ impl Server {
             seed,
             workers,
             commands,
+            orders,
         } = parts;
         let now_s = crate::worker::unix_ms() as u64 / 1000;
         let last_save_s = Gauge::default();
@@ -114,18 +121,21 @@ impl Server {
         let databases = u16::try_from(config.databases).unwrap_or(u16::MAX);
         Self {
             keyspace: Keyspace::new(config.cluster.enabled, databases, seed),
-            gates: Gates::new(workers.len()),
+            gates: Gates::new(workers.len() + OTHER_GATES),
             clients: Clients::default(),
             pause: Pause::default(),
             slowlog: SlowLog::default(),
-            stats: workers.iter().map(|_| WorkerStats::new(commands)).collect(),
+            // One more for the replication thread, which applies a primary's commands.
+            stats: (0..=workers.len())
+                .map(|_| WorkerStats::new(commands))
+                .collect(),
             cluster,
             samples: Samples::default(),
             mover: Mover::default(),
             shutdown: Shutdown::default(),
             started: Instant::now(),
             run_id: random_id(),
-            replication_id: Mutex::new(random_id()),
+            replication: Replication::new(&config, orders),
             executable: std::env::current_exe().unwrap_or_default(),
             received_connections: Gauge::default(),
             rejected_connections: Gauge::default(),
@@ -164,6 +174,7 @@ impl Server {
 
     /// Makes a changed configuration the current one.
     pub(crate) fn publish_config(&self, config: Config) {
+        self.replication.config_changed(&config);
         self.config.store(config.into());
         self.config_generation.fetch_add(1, Relaxed);
     }
@@ -218,14 +229,25 @@ impl Server {
         self.rejected_connections.set(0);
         self.output_limit_disconnections.set(0);
         self.samples.reset();
+        self.replication.reset_stats();
         if let Some(cluster) = &self.cluster {
             cluster.reset_stats();
         }
     }
 
-    /// DEBUG CHANGE-REPL-ID.
-    pub(crate) fn change_replication_id(&self) {
-        *self.replication_id.lock() = random_id();
+    /// Number of workers.
+    pub(crate) fn worker_count(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The number of the replication thread among the gates and the counters.
+    pub(crate) fn replication_worker(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Runs something that changes data on a thread that has no gate of its own.
+    pub(crate) fn enter_as_other(&self) -> Pass<'_> {
+        self.gates.enter(self.workers.len() + 1)
     }
 
     /// The sum of one counter over the workers.

@@ -11,15 +11,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use hexad_commands::{
-    Args, Command, CommandFlags, Ctx, DataHandler, Handler, KeyspaceCtx, KeyspaceHandler,
+    Args, Command, CommandFlags, Ctx, DataHandler, Effects, Handler, KeyspaceCtx, KeyspaceHandler,
     ServerCommand, unknown_command,
 };
 use hexad_resp::{ArgRange, Parsed, Proto, ProtocolError, RequestParser};
-use hexad_store::{KeyHash, Partition};
+use hexad_store::{Detached, KeyHash, Partition};
 use parking_lot::MutexGuard;
 
 use crate::clients::{Client, flag};
 use crate::pause::Paused;
+use crate::replication::{Attached, Pending, Standing, Start};
 use crate::routing::{self, Routed};
 use crate::server::Server;
 use crate::server_commands;
@@ -66,6 +67,8 @@ pub(crate) enum Stop {
     Flush,
     /// The client is to be disconnected once it has its replies.
     Close,
+    /// The connection becomes a replica's.
+    HandOver(Box<ToReplica>),
     /// No further command may run before this is over. `again` is the command that waits, to be
     /// put before the rest of the input; it is empty if the command has been executed.
     Wait {
@@ -76,6 +79,14 @@ pub(crate) enum Stop {
     },
 }
 
+/// What makes a connection a replica's.
+pub(crate) struct ToReplica {
+    /// Who it is.
+    pub(crate) replica: Attached,
+    /// What it gets first.
+    pub(crate) start: Start,
+}
+
 /// What a client waits for.
 pub(crate) enum Wait {
     /// A reply that another thread makes.
@@ -84,6 +95,8 @@ pub(crate) enum Wait {
     Unpaused,
     /// A moment when no other worker executes.
     World,
+    /// This.
+    Until(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
 /// What becomes of the connection after one command.
@@ -92,6 +105,8 @@ pub(crate) enum Flow {
     Next,
     /// Disconnect after the reply.
     Close,
+    /// The connection is a replica's from now on: it leaves this worker.
+    HandOver(Box<ToReplica>),
     /// The command is done but for its reply.
     Reply(Pin<Box<dyn Future<Output = Vec<u8>> + Send>>),
     /// Nothing is done yet: try this command again then.
@@ -129,6 +144,12 @@ pub(crate) struct Session {
     pub(crate) world: bool,
     /// While EXEC runs: how many commands it has.
     pub(crate) executing: Option<usize>,
+    /// What REPLCONF has said of the replica that this connection is about to be.
+    pub(crate) replica: hexad_replication::Replica,
+    /// Where this client's last write ends in the replication stream.
+    pub(crate) write_offset: u64,
+    /// What the running transaction will add to the stream.
+    pending: Pending,
     /// A command of the running transaction wants the connection closed after EXEC's reply.
     pub(crate) close_requested: bool,
     parser: RequestParser,
@@ -151,6 +172,9 @@ impl Session {
             watches: Watches::default(),
             world: false,
             executing: None,
+            replica: hexad_replication::Replica::default(),
+            write_offset: 0,
+            pending: Pending::default(),
             close_requested: false,
             parser: RequestParser::new(),
         }
@@ -266,6 +290,7 @@ impl Session {
                 Flow::Next if worker.reply.len() >= FLUSH_REPLY_BYTES => Some(Stop::Flush),
                 Flow::Next => None,
                 Flow::Close => Some(Stop::Close),
+                Flow::HandOver(replica) => Some(Stop::HandOver(replica)),
                 Flow::Reply(reply) => Some(Stop::Wait {
                     wait: Wait::Reply(reply),
                     again: vec![],
@@ -376,6 +401,11 @@ impl Session {
                 Routed::Refused(text) => return self.redirect(worker, command, &text),
             }
         }
+        if !worker.standing.is_free()
+            && let Some(outcome) = self.obstacle(worker, command)
+        {
+            return outcome;
+        }
         if self.transaction.is_some() && !runs_inside_multi(command) {
             return self.enqueue(worker, command, args);
         }
@@ -399,13 +429,17 @@ impl Session {
     /// Runs a handler on a locked partition.
     #[inline]
     pub(crate) fn run_data(
-        &self,
+        &mut self,
         worker: &mut Worker,
         handler: DataHandler,
         partition: &mut Partition,
         first_key: Option<KeyHash>,
         args: Args<'_>,
     ) {
+        let replicates = worker.env.replicates;
+        if replicates {
+            worker.effects.begin_command();
+        }
         let mut ctx = Ctx {
             partition,
             db: self.db,
@@ -417,6 +451,32 @@ impl Session {
             first_key,
         };
         handler(&mut ctx, &args);
+        if replicates {
+            self.propagate(worker, args);
+        }
+    }
+
+    /// Adds what a command has changed to the replication stream, before its locks are released.
+    fn propagate(&mut self, worker: &mut Worker, args: Args<'_>) {
+        if self.executing.is_some() {
+            self.pending.take(&worker.effects, self.db, args);
+        } else if let Some(end) = self
+            .server
+            .replication
+            .append(&worker.effects, self.db, args)
+        {
+            self.write_offset = end;
+            worker.appended = true;
+        }
+    }
+
+    /// Adds what the commands of a transaction have changed to the replication stream.
+    pub(crate) fn propagate_transaction(&mut self, worker: &mut Worker) {
+        let pending = std::mem::take(&mut self.pending);
+        if let Some(end) = self.server.replication.append_transaction(&pending) {
+            self.write_offset = end;
+            worker.appended = true;
+        }
     }
 
     /// Adds a finished command to the statistics.
@@ -489,18 +549,121 @@ impl Session {
                 .flags
                 .intersects(CommandFlags::WRITE | CommandFlags::MAY_REPLICATE)
         };
-        let writes = match (&self.transaction, command.handler) {
-            (Some(transaction), Handler::Server(ServerCommand::Exec)) => transaction
-                .queue
-                .iter()
-                .any(|queued| changes(queued.command)),
-            _ => changes(command),
-        };
+        let writes = self.any_command(command, changes);
         match worker.paused {
             Paused::All => Some(Outcome::Postponed(Wait::Unpaused)),
             Paused::Writes if writes => Some(Outcome::Postponed(Wait::Unpaused)),
             _ => None,
         }
+    }
+
+    /// Whether something is true of a command, or, at EXEC, of one of the transaction's.
+    fn any_command(
+        &self,
+        command: &'static Command,
+        is: impl Fn(&'static Command) -> bool,
+    ) -> bool {
+        match (&self.transaction, command.handler) {
+            (Some(transaction), Handler::Server(ServerCommand::Exec)) => {
+                transaction.queue.iter().any(|queued| is(queued.command))
+            }
+            _ => is(command),
+        }
+    }
+
+    /// What the state of replication forbids, in the order of Redis 7.0. `None`: nothing.
+    #[cold]
+    fn obstacle(&mut self, worker: &mut Worker, command: &'static Command) -> Option<Outcome> {
+        let standing = worker.standing;
+        let has = |flag| command.flags.contains(flag);
+        let writes = self.any_command(command, |command| {
+            command.flags.contains(CommandFlags::WRITE)
+        });
+        let replication = &worker.config.replication;
+        let is_replica = standing.contains(Standing::REPLICA);
+        let text: &[u8] = if writes && standing.contains(Standing::TOO_FEW_REPLICAS) {
+            b"NOREPLICAS Not enough good replicas to write."
+        } else if writes && is_replica && worker.view.is_some() {
+            // The cluster has made this node the slot's owner, and it is about to become a primary.
+            return Some(Outcome::Postponed(Wait::World));
+        } else if writes && is_replica && replication.read_only {
+            b"READONLY You can't write against a read only replica."
+        } else if is_replica
+            && !standing.contains(Standing::LINK_UP)
+            && !replication.serve_stale_data
+            && !has(CommandFlags::STALE)
+        {
+            b"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+        } else if (standing.contains(Standing::LOADING) && !has(CommandFlags::LOADING))
+            || (standing.contains(Standing::ASYNC_LOADING) && has(CommandFlags::NO_ASYNC_LOADING))
+        {
+            b"LOADING Redis is loading the dataset in memory"
+        } else {
+            return None;
+        };
+        Some(self.reject(worker, Some(command), text))
+    }
+
+    /// Executes a command of the primary's stream. `locked` is the partition that its transaction
+    /// uses.
+    pub(crate) fn apply(
+        &mut self,
+        worker: &mut Worker,
+        args: Args<'_>,
+        locked: Option<&mut Partition>,
+    ) {
+        let reply_start = worker.reply.len();
+        let resolved = args
+            .get(0)
+            .and_then(hexad_commands::lookup)
+            .map_or_else(|| Err(unknown_command(&args)), |c| c.resolve(&args));
+        match resolved {
+            Ok(command) => {
+                match (command.handler, locked) {
+                    (Handler::Data(handler), Some(locked)) => {
+                        self.run_data(worker, handler, locked, None, args);
+                    }
+                    (Handler::Data(handler), None) => {
+                        let mut locked = self.lock_first_key(command, &args);
+                        self.run_data(worker, handler, &mut locked, None, args);
+                    }
+                    (Handler::Keyspace(handler), _) => self.run_keyspace(worker, handler, args),
+                    // What is about the server and not about keys does not come from a primary.
+                    (Handler::Pure(_) | Handler::Server(_) | Handler::Container, _) => {}
+                }
+                let nanos = worker.lap();
+                let stats = &worker.stats.per_command[command.index];
+                stats.record(nanos, worker.config.latency_tracking);
+                worker.stats.commands.add(1);
+            }
+            Err(text) => worker.reply.error_bytes(&text),
+        }
+        let reply = &worker.reply.as_slice()[reply_start..];
+        if reply.first() == Some(&b'-') {
+            tracing::warn!(
+                "== CRITICAL == This replica is sending an error to its master: '{}' after \
+                 processing the command '{}'",
+                String::from_utf8_lossy(reply[1..].trim_ascii_end()),
+                String::from_utf8_lossy(args.get(0).unwrap_or_default())
+            );
+            count_error(self.server, worker, reply_start);
+        }
+        worker.reply.clear();
+    }
+
+    /// Locks the partition of a command's first key.
+    fn lock_first_key(
+        &self,
+        command: &'static Command,
+        args: &Args<'_>,
+    ) -> MutexGuard<'static, Partition> {
+        let server = self.server;
+        let first = command
+            .keys(args)
+            .ok()
+            .and_then(|keys| args.get(keys.first()?));
+        let index = first.map_or(0, |key| server.keyspace.partition_of(key));
+        server.keyspace.lock(index.into())
     }
 
     /// A command that cannot run, for the reason that is the reply. A transaction that it belongs
@@ -578,13 +741,22 @@ impl Session {
 
     /// Runs a handler that visits partitions.
     pub(crate) fn run_keyspace(
-        &self,
+        &mut self,
         worker: &mut Worker,
         handler: KeyspaceHandler,
         args: Args<'_>,
     ) {
+        let replicates = worker.env.replicates;
+        if replicates {
+            worker.effects.begin_command();
+        }
+        let visited = Visited {
+            server: self.server,
+            // While the world is stopped nobody comes in between, and all goes as one.
+            at_once: !self.world && self.executing.is_none(),
+        };
         let mut ctx = KeyspaceCtx {
-            keyspace: &self.server.keyspace,
+            keyspace: &visited,
             db: self.db,
             reply: &mut worker.reply,
             now_ms: worker.now_ms,
@@ -593,6 +765,9 @@ impl Session {
             rng: &mut worker.rng,
         };
         handler(&mut ctx, &args);
+        if replicates {
+            self.propagate(worker, args);
+        }
     }
 
     /// Runs a command of a slot that is on its way to or from another node; its keys were looked
@@ -631,20 +806,14 @@ impl Session {
                 self.run_data(worker, handler, locked, None, args);
             }
             (Handler::Data(handler), None) => {
-                let server = self.server;
-                let first = command
-                    .keys(&args)
-                    .ok()
-                    .and_then(|keys| args.get(keys.first()?));
-                let index = first.map_or(0, |key| server.keyspace.partition_of(key));
-                let mut locked = server.keyspace.lock(index.into());
+                let mut locked = self.lock_first_key(command, &args);
                 self.run_data(worker, handler, &mut locked, None, args);
             }
             _ => match self.run_other(worker, command, args) {
                 Flow::Next | Flow::Again(_) => {}
                 Flow::Close => self.close_requested = true,
                 // Inside EXEC server commands answer at once.
-                Flow::Reply(_) => {}
+                Flow::Reply(_) | Flow::HandOver(_) => {}
             },
         }
         let nanos = worker.lap();
@@ -752,6 +921,38 @@ impl Session {
     /// The connection is gone.
     pub(crate) fn close(&mut self) {
         self.discard();
+    }
+}
+
+/// The partitions as a command visits them one after another.
+struct Visited {
+    server: &'static Server,
+    /// What it deletes goes to the stream under the lock of its partition.
+    at_once: bool,
+}
+
+impl hexad_commands::Keyspace for Visited {
+    fn partitions(&self) -> usize {
+        self.server.keyspace.partitions()
+    }
+
+    fn visit(&self, index: usize, visit: &mut dyn FnMut(&mut Partition)) {
+        self.server.keyspace.visit(index, visit);
+    }
+
+    fn maybe_non_empty(&self, index: usize) -> bool {
+        self.server.keyspace.maybe_non_empty(index)
+    }
+
+    fn free_later(&self, garbage: Detached) {
+        self.server.keyspace.free_later(garbage);
+    }
+
+    fn propagate(&self, effects: &mut Effects) {
+        if self.at_once {
+            self.server.replication.append_each(effects);
+            effects.begin_command();
+        }
     }
 }
 

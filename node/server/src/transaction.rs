@@ -6,11 +6,12 @@
 
 use std::sync::Arc;
 
-use hexad_commands::{Args, Command};
+use hexad_commands::{Args, Command, Expiry};
 use hexad_resp::ArgRange;
 use hexad_store::WatchFlag;
 
 use crate::keyspace::Keyspace;
+use crate::worker::Worker;
 
 /// What MULTI has queued.
 #[derive(Debug, Default)]
@@ -79,11 +80,11 @@ impl Watches {
     /// Watches a key. One that is past its time counts as absent from now on.
     pub(crate) fn add(
         &mut self,
+        worker: &mut Worker,
         keyspace: &Keyspace,
         partition: u16,
         db: usize,
         key: &[u8],
-        now_ms: i64,
     ) {
         let known = |watched: &Watched| {
             (watched.partition, watched.db, &*watched.key) == (partition, db, key)
@@ -94,9 +95,11 @@ impl Watches {
         let flag = self.flag.get_or_insert_with(Arc::default);
         let mut locked = keyspace.lock(partition.into());
         let hash = keyspace.seed().hash(key);
-        if is_expired(&locked, db, key, hash, now_ms) {
+        if is_expired(&locked, db, key, hash, worker.now_ms) && worker.env.expiry == Expiry::Deletes
+        {
             locked.db_mut(db).remove(key, hash);
             locked.touch(db, key);
+            worker.expired(db, key);
         }
         locked.watch(db, key, flag);
         self.keys.push(Watched {

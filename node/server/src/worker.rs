@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::connection::{Connection, Socket};
 use crate::expire::ExpireCycle;
 use crate::pause::Paused;
+use crate::replication::Standing;
 use crate::server::Server;
 use crate::session::Batch;
 use crate::stats::WorkerStats;
@@ -49,6 +50,8 @@ pub(crate) struct Worker {
     pub(crate) batch: Batch,
     /// What the running batch did.
     pub(crate) effects: Effects,
+    /// The running batch has added to the replication stream.
+    pub(crate) appended: bool,
     /// The worker's generator.
     pub(crate) rng: SmallRng,
     /// Settings that handlers read.
@@ -73,6 +76,8 @@ pub(crate) struct Worker {
     clock_read: (u64, i64),
     /// What CLIENT PAUSE forbids during this batch.
     pub(crate) paused: Paused,
+    /// What replication means to this batch.
+    pub(crate) standing: Standing,
     /// A command that takes this long, in nanoseconds, goes to the slow log.
     pub(crate) slow_nanos: u64,
 }
@@ -115,6 +120,7 @@ impl Worker {
             reply: Reply::new(),
             batch: Batch::default(),
             effects: Effects::default(),
+            appended: false,
             rng: SmallRng::from_os_rng(),
             env: server.env(&config),
             config_generation: server.config_generation.load(Relaxed),
@@ -126,6 +132,7 @@ impl Worker {
             now_ms: unix_ms(),
             clock_read: (0, 0),
             paused: Paused::Nothing,
+            standing: Standing::empty(),
             slow_nanos: u64::MAX,
             clock,
         };
@@ -140,10 +147,17 @@ impl Worker {
         self.stats.busy.store(true, Relaxed);
         self.refresh();
         self.paused = self.server.pause.state(self.now_ms);
-        // A pause is a promise that nothing changes, not even by expiry.
-        self.env.expiry = match self.paused {
-            Paused::Nothing => Expiry::Deletes,
-            _ => Expiry::Hides,
+        self.standing = self.server.replication.standing();
+        self.env.replicates = self.standing.contains(Standing::REPLICATES);
+        self.env.expiry = if self.paused != Paused::Nothing {
+            // A pause is a promise that nothing changes, not even by expiry.
+            Expiry::Hides
+        } else if !self.standing.contains(Standing::REPLICA) {
+            Expiry::Deletes
+        } else if self.config.replication.read_only {
+            Expiry::Hides
+        } else {
+            Expiry::HidesFromReads
         };
     }
 
@@ -151,6 +165,9 @@ impl Worker {
     #[inline]
     pub(crate) fn end_batch(&mut self) {
         self.settle();
+        if std::mem::take(&mut self.appended) {
+            self.server.replication.notify();
+        }
         self.stats.busy.store(false, Relaxed);
     }
 
@@ -207,6 +224,19 @@ impl Worker {
             tracing::warn!("The cluster thread hangs; keys are not served until it goes on");
         }
         self.bus_silent = silent;
+    }
+
+    /// Counts a key that was deleted because it was past its time, and tells the replicas. The lock
+    /// of its partition is held.
+    pub(crate) fn expired(&mut self, db: usize, key: &[u8]) {
+        if self.env.replicates {
+            self.effects.begin_command();
+        }
+        self.effects.deleted_expired(&self.env, db, key);
+        if self.env.replicates {
+            self.server.replication.append_each(&self.effects);
+            self.appended = true;
+        }
     }
 
     /// Ends the running command: returns what it took, in nanoseconds, and starts the next one.
@@ -273,6 +303,11 @@ impl Worker {
     }
 }
 
+/// Makes this thread one that executes commands, as worker `id`.
+pub(crate) fn install(id: usize, server: &'static Server) {
+    WORKER.with(|worker| *worker.borrow_mut() = Some(Worker::new(id, server)));
+}
+
 /// Starts worker `id`; it serves the sockets that come through `sockets` until the process ends.
 pub(crate) fn spawn(
     id: usize,
@@ -285,7 +320,7 @@ pub(crate) fn spawn(
     std::thread::Builder::new()
         .name(format!("hexad-worker-{id}"))
         .spawn(move || {
-            WORKER.with(|worker| *worker.borrow_mut() = Some(Worker::new(id, server)));
+            install(id, server);
             runtime.block_on(async move {
                 tokio::spawn(cron(server));
                 while let Some(socket) = sockets.recv().await {

@@ -139,6 +139,13 @@ impl Partition {
         self.db_mut(db).take_all()
     }
 
+    /// Takes over what another partition of as many databases has, in place of its own contents,
+    /// which must be [flushed](Self::flush) before. Both are in the same snapshot, which has nothing of either any more.
+    pub fn take_from(&mut self, other: &mut Partition) {
+        std::mem::swap(&mut self.first, &mut other.first);
+        std::mem::swap(&mut self.others, &mut other.others);
+    }
+
     /// [`DbMut::expire_cycle`], which also touches the watchers of what it deletes.
     pub fn expire_cycle(
         &mut self,

@@ -1,7 +1,7 @@
 //! Keys, whatever their type.
 
-use crate::builder::{container, data, keyspace, pure};
-use crate::command::Command;
+use crate::builder::{container, data, keyspace, pure, server};
+use crate::command::{Command, ServerCommand as S};
 use crate::docs::Arg;
 use crate::flags::{AclCategories as A, CommandFlags as F};
 use crate::handlers;
@@ -265,6 +265,15 @@ pub(super) const COMMANDS: &[Command] = &[
         .key_specs(&[KeySpec::range(&[K::RM, K::DELETE], 1, -1, 1)])
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
         .args(&[Arg::key("key", 0).multiple()]),
+    server("wait", 3, S::Wait)
+        .about(
+            "3.0.0",
+            "Waits until replicas have acknowledged the connection's writes.",
+        )
+        .flags(&[F::NOSCRIPT])
+        .acl(&[A::CONNECTION])
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .args(&[Arg::integer("numreplicas"), Arg::integer("timeout")]),
 ];
 
 pub(super) const RESTORE_COMPLEXITY: &str =

@@ -77,6 +77,45 @@ pub(super) const COMMANDS: &[Command] = &[
         .acl(&[A::ADMIN, A::DANGEROUS])
         .tips(&["nondeterministic_output"]),
     container("memory", MEMORY).about("4.0.0", "Reports on memory."),
+    server("failover", -1, S::Failover)
+        .about(
+            "6.2.0",
+            "Hands over to a replica once that has all the data.",
+        )
+        .flags(&[F::ADMIN, F::NOSCRIPT, F::STALE])
+        .args(&[
+            Arg::block(
+                "target",
+                &[
+                    Arg::string("host"),
+                    Arg::integer("port"),
+                    Arg::word("force", "FORCE").optional(),
+                ],
+            )
+            .after("TO")
+            .optional(),
+            Arg::word("abort", "ABORT").optional(),
+            Arg::integer("milliseconds").after("TIMEOUT").optional(),
+        ]),
+    server("psync", -3, S::Psync)
+        .about(
+            "2.8.0",
+            "A replica asks for the stream, and for the data if need be.",
+        )
+        .complexity("")
+        .flags(&[F::ADMIN, F::NOSCRIPT, F::NO_ASYNC_LOADING, F::NO_MULTI])
+        .args(&[Arg::string("replicationid"), Arg::integer("offset")]),
+    server("replconf", -1, S::ReplConf)
+        .about("3.0.0", "What a replica says about itself.")
+        .flags(&[F::ADMIN, F::NOSCRIPT, F::LOADING, F::STALE, F::ALLOW_BUSY])
+        .syscmd(),
+    server("replicaof", 3, S::ReplicaOf)
+        .about(
+            "5.0.0",
+            "Makes the server a replica of another, or a primary.",
+        )
+        .flags(&[F::ADMIN, F::NOSCRIPT, F::STALE, F::NO_ASYNC_LOADING])
+        .args(PRIMARY),
     data("restore-asking", -4, handlers::restore)
         .about(
             "3.0.0",
@@ -118,6 +157,14 @@ pub(super) const COMMANDS: &[Command] = &[
             Arg::word("force", "FORCE").since("7.0.0").optional(),
             Arg::word("abort", "ABORT").since("7.0.0").optional(),
         ]),
+    server("slaveof", 3, S::ReplicaOf)
+        .about(
+            "1.0.0",
+            "Makes the server a replica of another, or a primary.",
+        )
+        .deprecated("5.0.0", "`REPLICAOF`")
+        .flags(&[F::ADMIN, F::NOSCRIPT, F::STALE, F::NO_ASYNC_LOADING])
+        .args(PRIMARY),
     container("slowlog", SLOWLOG).about("2.2.12", "Shows the commands that took long."),
     keyspace("swapdb", 3, handlers::swapdb)
         .about("4.0.0", "Exchanges two databases, for all clients at once.")
@@ -125,11 +172,24 @@ pub(super) const COMMANDS: &[Command] = &[
         .flags(&[F::WRITE, F::FAST])
         .acl(&[A::KEYSPACE, A::DANGEROUS])
         .args(&[Arg::integer("index1"), Arg::integer("index2")]),
+    server("sync", 1, S::Sync)
+        .about("1.0.0", "A replica asks for all data and then the stream.")
+        .complexity("")
+        .flags(&[F::ADMIN, F::NOSCRIPT, F::NO_ASYNC_LOADING, F::NO_MULTI]),
     server("time", 1, S::Time)
         .about("2.6.0", "Returns the server's Unix time with microseconds.")
         .flags(&[F::LOADING, F::STALE, F::FAST])
         .tips(&["nondeterministic_output"]),
 ];
+
+/// The arguments of REPLICAOF.
+const PRIMARY: &[Arg] = &[Arg::one_of(
+    "args",
+    &[
+        Arg::block("host-port", &[Arg::string("host"), Arg::integer("port")]),
+        Arg::block("no-one", &[Arg::word("no", "NO"), Arg::word("one", "ONE")]),
+    ],
+)];
 
 const COMMAND: &[Command] = &[
     pure("command|count", 2, introspect::count)

@@ -39,8 +39,8 @@ pub use error::{SetError, StartError};
 pub use kind::{Check, Kind, Range};
 use load::{Extras, Loader, split_blanks};
 pub use settings::{
-    BindAddress, ClientClass, ClusterSettings, EndpointType, LogLevel, MaxmemoryPolicy, Settings,
-    Who,
+    BindAddress, ClientClass, ClusterSettings, DisklessLoad, EndpointType, LogLevel,
+    MaxmemoryPolicy, ReplicationSettings, Settings, Who,
 };
 pub use table::{DIRECTIVES, Directive, Effect, Flags, Id};
 pub use value::{OutputBufferLimit, SavePoint, Value};

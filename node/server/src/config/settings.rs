@@ -87,8 +87,70 @@ pub struct Settings {
     /// `latency-tracking-info-percentiles`
     pub latency_percentiles: Vec<f64>,
 
+    /// Replication.
+    pub replication: ReplicationSettings,
     /// All of `cluster-…`.
     pub cluster: ClusterSettings,
+}
+
+/// The directives of replication.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReplicationSettings {
+    /// `replicaof`: host and port; stand-alone mode only.
+    pub replicaof: Option<(Vec<u8>, u16)>,
+    /// `masteruser`
+    pub masteruser: Option<Vec<u8>>,
+    /// `masterauth`
+    pub masterauth: Option<Vec<u8>>,
+    /// `replica-serve-stale-data`
+    pub serve_stale_data: bool,
+    /// `replica-read-only`
+    pub read_only: bool,
+    /// `replica-priority`
+    pub priority: u32,
+    /// `replica-announced`
+    pub announced: bool,
+    /// `replica-announce-ip`
+    pub announce_ip: Option<Vec<u8>>,
+    /// `replica-announce-port`; 0 means `port`.
+    pub announce_port: u16,
+    /// `repl-diskless-sync`
+    pub diskless_sync: bool,
+    /// `repl-diskless-sync-delay`, seconds.
+    pub diskless_sync_delay_s: u64,
+    /// `repl-diskless-sync-max-replicas`; 0 means that nobody is waited for.
+    pub diskless_sync_max_replicas: usize,
+    /// `repl-diskless-load`
+    pub diskless_load: DisklessLoad,
+    /// `repl-ping-replica-period`, seconds.
+    pub ping_period_s: u64,
+    /// `repl-timeout`, seconds.
+    pub timeout_s: u64,
+    /// `repl-disable-tcp-nodelay`
+    pub disable_tcp_nodelay: bool,
+    /// `repl-backlog-size`
+    pub backlog_bytes: usize,
+    /// `repl-backlog-ttl`, seconds; 0 means for ever.
+    pub backlog_ttl_s: u64,
+    /// `min-replicas-to-write`; 0 means off.
+    pub min_replicas_to_write: usize,
+    /// `min-replicas-max-lag`, seconds; 0 means off.
+    pub min_replicas_max_lag_s: u64,
+    /// `rdbcompression`
+    pub rdb_compression: bool,
+    /// `rdbchecksum`
+    pub rdb_checksum: bool,
+}
+
+/// `repl-diskless-load`: where the payload of a full synchronisation goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DisklessLoad {
+    /// To a file first.
+    Disabled,
+    /// Into memory, if that is empty; else to a file first.
+    OnEmptyDb,
+    /// Into memory, beside the old data.
+    SwapDb,
 }
 
 /// The `cluster-…` directives.
@@ -215,6 +277,14 @@ pub enum EndpointType {
 }
 
 impl MaxmemoryPolicy {
+    /// Whether the time of the last access decides.
+    pub fn is_lru(self) -> bool {
+        matches!(
+            self,
+            MaxmemoryPolicy::VolatileLru | MaxmemoryPolicy::AllkeysLru
+        )
+    }
+
     /// Whether the access clock of keys counts frequency (OBJECT FREQ answers, OBJECT IDLETIME does not).
     pub fn is_lfu(self) -> bool {
         matches!(
@@ -278,7 +348,44 @@ impl Settings {
             slowlog_max_len: number(values, Id::SlowlogMaxLen),
             latency_tracking: flag(values, Id::LatencyTracking),
             latency_percentiles: percentiles(values),
+            replication: ReplicationSettings::project(values),
             cluster: ClusterSettings::project(values),
+        }
+    }
+}
+
+impl ReplicationSettings {
+    fn project(values: &Values) -> ReplicationSettings {
+        ReplicationSettings {
+            replicaof: match &values[Id::Replicaof] {
+                Value::Replicaof(of) => of.clone(),
+                _ => None,
+            },
+            masteruser: octets(values, Id::Masteruser),
+            masterauth: octets(values, Id::Masterauth),
+            serve_stale_data: flag(values, Id::ReplicaServeStaleData),
+            read_only: flag(values, Id::ReplicaReadOnly),
+            priority: number(values, Id::ReplicaPriority),
+            announced: flag(values, Id::ReplicaAnnounced),
+            announce_ip: octets(values, Id::ReplicaAnnounceIp),
+            announce_port: number(values, Id::ReplicaAnnouncePort),
+            diskless_sync: flag(values, Id::ReplDisklessSync),
+            diskless_sync_delay_s: number(values, Id::ReplDisklessSyncDelay),
+            diskless_sync_max_replicas: number(values, Id::ReplDisklessSyncMaxReplicas),
+            diskless_load: match values[Id::ReplDisklessLoad] {
+                Value::Enum("on-empty-db") => DisklessLoad::OnEmptyDb,
+                Value::Enum("swapdb") => DisklessLoad::SwapDb,
+                _ => DisklessLoad::Disabled,
+            },
+            ping_period_s: number(values, Id::ReplPingReplicaPeriod),
+            timeout_s: number(values, Id::ReplTimeout),
+            disable_tcp_nodelay: flag(values, Id::ReplDisableTcpNodelay),
+            backlog_bytes: number(values, Id::ReplBacklogSize),
+            backlog_ttl_s: number(values, Id::ReplBacklogTtl),
+            min_replicas_to_write: number(values, Id::MinReplicasToWrite),
+            min_replicas_max_lag_s: number(values, Id::MinReplicasMaxLag),
+            rdb_compression: flag(values, Id::Rdbcompression),
+            rdb_checksum: flag(values, Id::Rdbchecksum),
         }
     }
 }
@@ -336,6 +443,10 @@ fn text(values: &Values, id: Id) -> Option<&[u8]> {
         Value::Str(bytes) if !bytes.is_empty() => Some(bytes),
         _ => None,
     }
+}
+
+fn octets(values: &Values, id: Id) -> Option<Vec<u8>> {
+    text(values, id).map(<[u8]>::to_vec)
 }
 
 fn string(values: &Values, id: Id) -> Option<String> {

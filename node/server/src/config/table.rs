@@ -257,7 +257,7 @@ directives! {
     ])), MULTI_ARG, NotYet;
     StopWritesOnBgsaveError "stop-writes-on-bgsave-error", Kind::Bool, YES, NONE, NotYet;
     Rdbcompression "rdbcompression", Kind::Bool, YES, NONE, Live;
-    Rdbchecksum "rdbchecksum", Kind::Bool, YES, IMMUTABLE, NotYet;
+    Rdbchecksum "rdbchecksum", Kind::Bool, YES, IMMUTABLE, Live;
     SanitizeDumpPayload "sanitize-dump-payload", Kind::Enum(&["no", "yes", "clients"]), e("no"), NONE, NotYet;
     Dbfilename "dbfilename", Kind::Text(Check::BaseName("filename")), s("dump.rdb"), PROTECTED, NotYet;
     RdbDelSyncFiles "rdb-del-sync-files", Kind::Bool, NO, NONE, NotYet;
@@ -282,29 +282,29 @@ directives! {
     AofDisableAutoGc "aof-disable-auto-gc", Kind::Bool, NO, NONE, NotYet;
 
     // Replication.
-    Replicaof "replicaof" / "slaveof", Kind::Replicaof, Value::Replicaof(None), FIXED_WORDS, NotYet;
-    Masteruser "masteruser", TEXT, s(""), SENSITIVE, NotYet;
-    Masterauth "masterauth", TEXT, s(""), SENSITIVE, NotYet;
-    ReplicaServeStaleData "replica-serve-stale-data" / "slave-serve-stale-data", Kind::Bool, YES, NONE, NotYet;
-    ReplicaReadOnly "replica-read-only" / "slave-read-only", Kind::Bool, YES, NONE, NotYet;
+    Replicaof "replicaof" / "slaveof", Kind::Replicaof, Value::Replicaof(None), FIXED_WORDS, Live;
+    Masteruser "masteruser", TEXT, s(""), SENSITIVE, Live;
+    Masterauth "masterauth", TEXT, s(""), SENSITIVE, Live;
+    ReplicaServeStaleData "replica-serve-stale-data" / "slave-serve-stale-data", Kind::Bool, YES, NONE, Live;
+    ReplicaReadOnly "replica-read-only" / "slave-read-only", Kind::Bool, YES, NONE, Live;
     ReplicaIgnoreMaxmemory "replica-ignore-maxmemory" / "slave-ignore-maxmemory", Kind::Bool, YES, NONE, NotYet;
     ReplicaLazyFlush "replica-lazy-flush" / "slave-lazy-flush", Kind::Bool, NO, NONE, NotYet;
-    ReplicaPriority "replica-priority" / "slave-priority", int(0, I32), n(100), NONE, NotYet;
-    ReplicaAnnounced "replica-announced", Kind::Bool, YES, NONE, NotYet;
-    ReplicaAnnounceIp "replica-announce-ip" / "slave-announce-ip", TEXT, s(""), NONE, NotYet;
-    ReplicaAnnouncePort "replica-announce-port" / "slave-announce-port", PORT, n(0), NONE, NotYet;
+    ReplicaPriority "replica-priority" / "slave-priority", int(0, I32), n(100), NONE, Live;
+    ReplicaAnnounced "replica-announced", Kind::Bool, YES, NONE, Live;
+    ReplicaAnnounceIp "replica-announce-ip" / "slave-announce-ip", TEXT, s(""), NONE, Live;
+    ReplicaAnnouncePort "replica-announce-port" / "slave-announce-port", PORT, n(0), NONE, Live;
     ReplicaIgnoreDiskWriteErrors "replica-ignore-disk-write-errors", Kind::Bool, NO, NONE, NotYet;
-    ReplDisklessSync "repl-diskless-sync", Kind::Bool, YES, NONE, NotYet;
-    ReplDisklessSyncDelay "repl-diskless-sync-delay", int(0, I32), n(5), NONE, NotYet;
-    ReplDisklessSyncMaxReplicas "repl-diskless-sync-max-replicas", int(0, I32), n(0), NONE, NotYet;
-    ReplDisklessLoad "repl-diskless-load", Kind::Enum(&["disabled", "on-empty-db", "swapdb"]), e("disabled"), NONE, NotYet;
-    ReplPingReplicaPeriod "repl-ping-replica-period" / "repl-ping-slave-period", int(1, I32), n(10), NONE, NotYet;
-    ReplTimeout "repl-timeout", int(1, I32), n(60), NONE, NotYet;
-    ReplDisableTcpNodelay "repl-disable-tcp-nodelay", Kind::Bool, NO, NONE, NotYet;
-    ReplBacklogSize "repl-backlog-size", memory(1, I64), n(MIB), NONE, NotYet;
-    ReplBacklogTtl "repl-backlog-ttl", int(0, I64), n(3600), NONE, NotYet;
-    MinReplicasToWrite "min-replicas-to-write" / "min-slaves-to-write", int(0, I32), n(0), NONE, NotYet;
-    MinReplicasMaxLag "min-replicas-max-lag" / "min-slaves-max-lag", int(0, I32), n(10), NONE, NotYet;
+    ReplDisklessSync "repl-diskless-sync", Kind::Bool, YES, NONE, Live;
+    ReplDisklessSyncDelay "repl-diskless-sync-delay", int(0, I32), n(5), NONE, Live;
+    ReplDisklessSyncMaxReplicas "repl-diskless-sync-max-replicas", int(0, I32), n(0), NONE, Live;
+    ReplDisklessLoad "repl-diskless-load", Kind::Enum(&["disabled", "on-empty-db", "swapdb"]), e("disabled"), NONE, Live;
+    ReplPingReplicaPeriod "repl-ping-replica-period" / "repl-ping-slave-period", int(1, I32), n(10), NONE, Live;
+    ReplTimeout "repl-timeout", int(1, I32), n(60), NONE, Live;
+    ReplDisableTcpNodelay "repl-disable-tcp-nodelay", Kind::Bool, NO, NONE, Live;
+    ReplBacklogSize "repl-backlog-size", memory(1, I64), n(MIB), NONE, Live;
+    ReplBacklogTtl "repl-backlog-ttl", int(0, I64), n(3600), NONE, Live;
+    MinReplicasToWrite "min-replicas-to-write" / "min-slaves-to-write", int(0, I32), n(0), NONE, Live;
+    MinReplicasMaxLag "min-replicas-max-lag" / "min-slaves-max-lag", int(0, I32), n(10), NONE, Live;
     PropagationErrorBehavior "propagation-error-behavior", Kind::Enum(&["ignore", "panic", "panic-on-replicas"]), e("ignore"), NONE, NotYet;
 
     // Security.

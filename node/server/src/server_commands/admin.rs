@@ -14,15 +14,6 @@ pub(super) fn info(session: &Session, worker: &mut Worker, args: Args<'_>) -> Fl
     Flow::Next
 }
 
-/// ROLE: a primary without replicas, until replication is there.
-pub(super) fn role(worker: &mut Worker) -> Flow {
-    worker.reply.array(3);
-    worker.reply.bulk(b"master");
-    worker.reply.integer(0);
-    worker.reply.array(0);
-    Flow::Next
-}
-
 /// LASTSAVE.
 pub(super) fn last_save(session: &Session, worker: &mut Worker) -> Flow {
     worker

@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use hexad_commands::Args;
 use hexad_resp::parse_i64;
 
+use super::replication;
 use crate::clients::{Client, flag};
+use crate::pause::Cause;
 use crate::session::{Flow, ReplyMode, Session, Wait};
 use crate::worker::Worker;
 
@@ -197,20 +199,23 @@ pub(super) fn pause(session: &Session, worker: &mut Worker, args: Args<'_>) -> F
     if !session.world {
         return Flow::Again(Wait::World);
     }
-    session.server.pause.start(until_ms, all, worker.now_ms);
+    session
+        .server
+        .pause
+        .start(Cause::Client, until_ms, all, worker.now_ms);
     worker.reply.ok();
     Flow::Next
 }
 
 /// CLIENT UNPAUSE.
 pub(super) fn unpause(session: &Session, worker: &mut Worker) -> Flow {
-    session.server.pause.end();
+    session.server.pause.end(Cause::Client);
     worker.reply.ok();
     Flow::Next
 }
 
 /// CLIENT UNBLOCK id [TIMEOUT | ERROR]: no command of hexad blocks in a way that it may end.
-pub(super) fn unblock(worker: &mut Worker, args: Args<'_>) -> Flow {
+pub(super) fn unblock(session: &Session, worker: &mut Worker, args: Args<'_>) -> Flow {
     if let Some(how) = args.get(3)
         && !how.eq_ignore_ascii_case(b"timeout")
         && !how.eq_ignore_ascii_case(b"error")
@@ -220,10 +225,14 @@ pub(super) fn unblock(worker: &mut Worker, args: Args<'_>) -> Flow {
             "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
         );
     }
-    if parse_i64(&args[2]).is_none() {
+    let Some(id) = parse_i64(&args[2]) else {
         return super::error(worker, "ERR value is not an integer or out of range");
-    }
-    worker.reply.integer(0);
+    };
+    let error = args
+        .get(3)
+        .is_some_and(|how| how.eq_ignore_ascii_case(b"error"));
+    let unblocked = replication::unblock(session, id as u64, error);
+    worker.reply.integer(unblocked.into());
     Flow::Next
 }
 

@@ -122,7 +122,7 @@ pub(super) fn run(session: &mut Session, worker: &mut Worker, args: Args<'_>) ->
             worker.reply.simple(&sizes);
         }
         (b"change-repl-id", 2) => {
-            session.server.change_replication_id();
+            session.server.replication.change_id();
             worker.reply.ok();
         }
         (absent, _) if ABSENT.contains(&absent) => {

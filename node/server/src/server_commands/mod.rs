@@ -7,6 +7,7 @@ mod config;
 mod connection;
 mod debug;
 mod memory;
+mod replication;
 mod slowlog;
 mod transaction;
 
@@ -47,7 +48,7 @@ pub(crate) fn run(
         C::ClientKill => client::kill(session, worker, args),
         C::ClientPause => client::pause(session, worker, args),
         C::ClientUnpause => client::unpause(session, worker),
-        C::ClientUnblock => client::unblock(worker, args),
+        C::ClientUnblock => client::unblock(session, worker, args),
         C::ClientReply => client::reply(session, worker, args),
         C::ClientNoEvict => client::no_evict(session, worker, args),
         C::ClientTrackingInfo => client::tracking_info(worker),
@@ -63,7 +64,12 @@ pub(crate) fn run(
         C::ConfigRewrite => config::rewrite(session, worker),
         C::ConfigResetStat => config::reset_stat(session, worker),
         C::Info => admin::info(session, worker, args),
-        C::Role => admin::role(worker),
+        C::Failover => replication::failover(session, worker, args),
+        C::Psync | C::Sync => replication::psync(session, worker, args),
+        C::ReplConf => replication::replconf(session, worker, args),
+        C::ReplicaOf => replication::replicaof(session, worker, args),
+        C::Role => replication::role(session, worker),
+        C::Wait => replication::wait(session, worker, args),
         C::LastSave => admin::last_save(session, worker),
         C::Shutdown => admin::shutdown(session, worker, args),
         C::Time => {

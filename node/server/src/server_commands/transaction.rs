@@ -36,7 +36,7 @@ pub(super) fn watch(session: &mut Session, worker: &mut Worker, args: Args<'_>) 
         let partition = keyspace.partition_of(key);
         session
             .watches
-            .add(keyspace, partition, session.db, key, worker.now_ms);
+            .add(worker, keyspace, partition, session.db, key);
     }
     worker.reply.ok();
     Flow::Next
@@ -79,6 +79,7 @@ pub(super) fn exec(session: &mut Session, worker: &mut Worker) -> Flow {
             session.run_queued(worker, queued, locked.as_deref_mut());
         }
         session.executing = None;
+        session.propagate_transaction(worker);
     }
     drop(locked);
     let mut watches = watches;

@@ -164,7 +164,7 @@ fn directives_without_effect_are_known() {
     let config = Config::from_text(text).unwrap();
     assert_eq!(
         config.without_effect(),
-        ["replica-priority", "maxmemory", "rename-command", "user"]
+        ["maxmemory", "rename-command", "user"]
     );
     assert_eq!(Config::default().without_effect(), [] as [&str; 0]);
 }
