@@ -27,8 +27,6 @@ pub struct Env {
     pub replicates: bool,
     /// `lazyfree-lazy-expire`: replicas get UNLINK for expired keys.
     pub lazy_expire: bool,
-    /// `lazyfree-lazy-server-del`: replicas get UNLINK for a key that RESTORE takes away.
-    pub lazy_server_del: bool,
     /// `lazyfree-lazy-user-del`: replicas get UNLINK for GETDEL.
     pub lazy_user_del: bool,
     /// Whether `maxmemory-policy` is an LFU policy (OBJECT FREQ answers, OBJECT IDLETIME does not).
@@ -443,6 +441,15 @@ impl Ctx<'_> {
         }
         self.modified(key);
         true
+    }
+
+    /// Deletes a key, past its time or not; returns whether it was there.
+    pub fn remove_any(&mut self, key: Key<'_>) -> bool {
+        let removed = self.database().remove(key.bytes, key.hash).is_some();
+        if removed {
+            self.modified(key);
+        }
+        removed
     }
 
     /// Gives a key another name, in place of whatever has that. Returns false if there is no such

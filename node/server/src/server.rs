@@ -161,7 +161,6 @@ impl Server {
             expiry: Expiry::Deletes,
             replicates: false,
             lazy_expire: config.lazyfree_lazy_expire,
-            lazy_server_del: config.lazyfree_lazy_server_del,
             lazy_user_del: config.lazyfree_lazy_user_del,
             lfu: config.maxmemory_policy.is_lfu(),
             lfu_log_factor: config.lfu_log_factor,

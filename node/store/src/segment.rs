@@ -482,7 +482,8 @@ impl Drop for CellUpdate<'_> {
         let entry = unsafe { ManuallyDrop::take(&mut self.entry) };
         let old = self.segment.cells()[self.index];
         let new = Cell::new(entry, old.tag());
-        // Most changes leave entry and expiry where they are; then the line of the cell stays clean.
+        // Most changes leave entry and expiry where they are; then the line of the cell stays clean. (An
+        // entry moves once a change at most, so that an equal address is the same allocation.)
         if new != old {
             self.segment.cells_mut()[self.index] = new;
             self.segment.volatile += u32::from(new.has_expiry());

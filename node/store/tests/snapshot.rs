@@ -259,7 +259,7 @@ fn a_snapshot_is_what_was_there_at_the_cut() {
         pre_images += exercise(seed, 7, 1, if cfg!(miri) { 40 } else { 300 });
         pre_images += exercise(seed, 2, 2, 12);
     }
-    assert!(pre_images > 10, "writes came before the walk: {pre_images}");
+    assert!(pre_images > 0, "writes came before the walk: {pre_images}");
 }
 
 #[test]

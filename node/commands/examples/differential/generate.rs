@@ -12,6 +12,9 @@ const KEYS: usize = 24;
 /// Durations below this, in milliseconds, might end while a command travels to one side only.
 const SOON: i64 = 10_000_000;
 
+/// The string "v" as Redis 7.0 dumps it.
+const PAYLOAD: &[u8] = b"\x00\x01v\x0a\x00\x91\x08\xce\xb2\x198\x8a\xce";
+
 /// How a word of a command is made.
 #[derive(Clone, Copy)]
 enum Word {
@@ -30,6 +33,8 @@ enum Word {
     UnixMilliseconds,
     Pattern,
     Database,
+    /// A value as DUMP gives it.
+    Payload,
     /// Any of these, as it stands or with an argument.
     Options(&'static [Option_]),
     Literal(&'static str),
@@ -76,6 +81,13 @@ const SCAN_OPTIONS: &[Option_] = &[
     ("MATCH", Some(&Pattern)),
     ("TYPE", Some(&Literal("string"))),
     ("TYPE", Some(&Literal("list"))),
+];
+const RESTORE_OPTIONS: &[Option_] = &[
+    ("REPLACE", None),
+    ("REPLACE", None),
+    ("ABSTTL", None),
+    ("IDLETIME", Some(&Literal("5"))),
+    ("FREQ", Some(&Literal("7"))),
 ];
 const MEMORY_OPTIONS: &[Option_] = &[("SAMPLES", Some(&Integer)), ("SAMPLES", None)];
 
@@ -126,6 +138,21 @@ const COMMANDS: &[(&str, &[Word], u32)] = &[
     ("RENAMENX", &[Key, Key], 4),
     ("COPY", &[Key, Key, Options(COPY_OPTIONS)], 5),
     ("MOVE", &[Key, Database], 3),
+    (
+        "RESTORE",
+        &[Key, Literal("0"), Payload, Options(RESTORE_OPTIONS)],
+        3,
+    ),
+    (
+        "RESTORE",
+        &[Key, Milliseconds, Payload, Options(RESTORE_OPTIONS)],
+        3,
+    ),
+    (
+        "RESTORE",
+        &[Key, UnixMilliseconds, Payload, Options(RESTORE_OPTIONS)],
+        3,
+    ),
     ("OBJECT", &[Literal("ENCODING"), Key], 12),
     ("OBJECT", &[Literal("FREQ"), Key], 1),
     ("OBJECT", &[Literal("IDLETIME"), Key], 1),
@@ -138,6 +165,11 @@ const COMMANDS: &[(&str, &[Word], u32)] = &[
     ("DBSIZE", &[], 3),
     ("SWAPDB", &[Database, Database], 1),
     ("FLUSHDB", &[Options(&[("ASYNC", None), ("SYNC", None)])], 1),
+    (
+        "FLUSHALL",
+        &[Options(&[("ASYNC", None), ("SYNC", None)])],
+        1,
+    ),
     ("DEBUG", &[Literal("DIGEST-VALUE"), Key, More(1)], 3),
 ];
 
@@ -218,6 +250,7 @@ impl Generator {
             UnixMilliseconds => self.unix_time(1000).into_bytes(),
             Pattern => self.pattern().into(),
             Database => self.database().into(),
+            Payload => PAYLOAD.to_vec(),
             Literal(text) => self.spelled(text),
         };
         call.push(made);

@@ -1,12 +1,16 @@
 //! The handlers in this process.
 
 use hexad_commands::handlers::debug::{debug_digest, debug_digest_value};
-use hexad_commands::{Args, Ctx, Effects, Env, Expiry, Handler, Keyspace, KeyspaceCtx, lookup};
+use hexad_commands::{
+    Args, Ctx, Effects, Env, Expiry, Handler, Keyspace, KeyspaceCtx, Propagated, lookup,
+};
 use hexad_resp::{ArgRange, Proto, Reply};
 use hexad_store::{HashSeed, Partition};
 use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+
+use crate::stream::{self, Effect};
 
 /// A stand-alone server's data without the server.
 pub(crate) struct Local {
@@ -17,6 +21,8 @@ pub(crate) struct Local {
     proto: Proto,
     db: usize,
     now_ms: i64,
+    /// What went to replicas, by command.
+    stream: Vec<Vec<Effect>>,
 }
 
 struct Data(Mutex<Partition>);
@@ -32,16 +38,16 @@ impl Keyspace for Data {
 }
 
 impl Local {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// `lazy`: the `lazyfree-lazy` settings that replicas notice are on.
+    pub(crate) fn new(seed: u64, lazy: bool) -> Self {
         let hash = HashSeed::new(seed, !seed);
         let env = Env {
             seed: hash.clone(),
             max_string_bytes: 1 << 20,
             expiry: Expiry::Deletes,
             replicates: true,
-            lazy_expire: false,
-            lazy_server_del: false,
-            lazy_user_del: false,
+            lazy_expire: lazy,
+            lazy_user_del: lazy,
             lfu: false,
             lfu_log_factor: 10,
             compress_dumps: true,
@@ -57,7 +63,17 @@ impl Local {
             proto: Proto::Resp2,
             db: 0,
             now_ms: 0,
+            stream: Vec::new(),
         }
+    }
+
+    pub(crate) fn lazy(&self) -> bool {
+        self.env.lazy_expire
+    }
+
+    /// What went to replicas since the last call.
+    pub(crate) fn take_stream(&mut self) -> Vec<Vec<Effect>> {
+        std::mem::take(&mut self.stream)
     }
 
     pub(crate) fn max_string_bytes(&self) -> u64 {
@@ -92,7 +108,19 @@ impl Local {
         let args = Args::new(&buffer, &ranges);
         let mut reply = Reply::new();
         reply.set_proto(self.proto);
+        self.effects.begin_command();
+        let db = self.db;
         self.dispatch(&args, &mut reply);
+        let propagated = self
+            .effects
+            .propagated()
+            .map(|propagated| match propagated {
+                Propagated::Verbatim => (db, call.to_vec()),
+                Propagated::Command { db, resp } => (db, stream::parse(resp)),
+            });
+        if propagated.len() > 0 {
+            self.stream.push(propagated.collect());
+        }
         reply.take()
     }
 

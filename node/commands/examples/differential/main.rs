@@ -7,7 +7,8 @@
 //!
 //! The first difference is printed with the commands before it, and ends the run with an error. A
 //! reply that depends on the table's order, the clock or chance is compared by what must hold for
-//! it; the state of both sides is compared by DEBUG DIGEST after each batch.
+//! it; the state of both sides is compared by DEBUG DIGEST after each batch, and so is what both
+//! send to replicas.
 
 #![allow(
     clippy::disallowed_methods,
@@ -19,6 +20,7 @@ mod compare;
 mod generate;
 mod local;
 mod reference;
+mod stream;
 
 use std::error::Error;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,6 +32,7 @@ use compare::{Check, Reader, same};
 use generate::Generator;
 use local::Local;
 use reference::Reference;
+use stream::Replica;
 
 /// Commands that are sent together.
 const BATCH: usize = 200;
@@ -62,6 +65,7 @@ struct Session {
     generator: Generator,
     local: Local,
     reference: Reference,
+    replica: Replica,
     history: Vec<Call>,
     done: usize,
 }
@@ -70,10 +74,12 @@ impl Session {
     fn start(seed: u64, program: &str) -> Result<Self, Failure> {
         let mut rng = SmallRng::seed_from_u64(seed);
         let port = rng.random_range(20_000..30_000);
+        let mut reference = Reference::start(program, port)?;
         let mut session = Self {
             generator: Generator::new(rng.random()),
-            local: Local::new(rng.random()),
-            reference: Reference::start(program, port)?,
+            local: Local::new(rng.random(), rng.random()),
+            replica: attach_replica(&mut reference, port)?,
+            reference,
             rng,
             history: Vec::new(),
             done: 0,
@@ -85,6 +91,13 @@ impl Session {
         session
             .reference
             .call(&call(["CONFIG", "SET", "proto-max-bulk-len", &limit]))?;
+        let lazy = if session.local.lazy() { "yes" } else { "no" };
+        for what in ["expire", "server-del", "user-del"] {
+            let name = format!("lazyfree-lazy-{what}");
+            session
+                .reference
+                .call(&call(["CONFIG", "SET", &name, lazy]))?;
+        }
         Ok(session)
     }
 
@@ -110,7 +123,17 @@ impl Session {
         }
         self.both(call(["SELECT", &self.generator.db().to_string()]))?;
         self.both(call(["DEBUG", "DIGEST"]))?;
-        self.statistics()
+        self.statistics()?;
+        self.streams()
+    }
+
+    /// What goes to the replicas must be the same.
+    fn streams(&mut self) -> Result<(), Failure> {
+        let mark = self.done.to_string();
+        self.reference.call(&call(["PUBLISH", "mark", &mark]))?;
+        self.replica.acknowledge()?;
+        let expected = self.replica.read_until(&mark)?;
+        stream::compare(expected, self.local.take_stream())
     }
 
     /// The counters of both sides must be the same too.
@@ -255,6 +278,19 @@ impl Session {
         self.both(call(["DBSIZE"]))?;
         self.both(vec![b"GET".to_vec(), key])?;
         self.both(call(["DBSIZE"]))
+    }
+}
+
+/// Attaches a replica and waits for its stream to start.
+fn attach_replica(reference: &mut Reference, port: u16) -> Result<Replica, Failure> {
+    let mut replica = Replica::attach(port)?;
+    loop {
+        let info = reference.call(&call(["INFO", "replication"]))?;
+        if String::from_utf8(info)?.contains("state=online") {
+            replica.acknowledge()?;
+            return Ok(replica);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
 

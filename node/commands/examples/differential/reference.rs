@@ -25,6 +25,8 @@ impl Reference {
             "127.0.0.1",
             "--enable-debug-command",
             "yes",
+            "--repl-diskless-sync-delay",
+            "0",
         ];
         let server = Command::new(program)
             .args(["--port", &port.to_string()])

@@ -42,8 +42,8 @@ pub fn restore(ctx: &mut Ctx<'_>, args: &Args<'_>) {
             .map_err(error_text)?;
         if deadline.is_some_and(|deadline| ctx.is_past(deadline)) {
             // What comes past its time takes the place of what is there all the same.
-            if options.replace && ctx.remove(key) {
-                ctx.propagate_deletion(key, ctx.env.lazy_server_del);
+            if options.replace && ctx.remove_any(key) {
+                ctx.propagate_deletion(key, false);
             }
         } else {
             let entry = value.into_entry(key.bytes, deadline)?;

@@ -56,7 +56,6 @@ impl Harness {
                 expiry: Expiry::Deletes,
                 replicates: true,
                 lazy_expire: false,
-                lazy_server_del: false,
                 lazy_user_del: false,
                 lfu: false,
                 lfu_log_factor: 10,

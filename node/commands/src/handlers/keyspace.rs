@@ -113,8 +113,7 @@ pub fn flushall(ctx: &mut KeyspaceCtx<'_>, args: &Args<'_>) {
         return ctx.reply.error(SYNTAX);
     }
     flush(ctx, args, |partition| 0..partition.databases());
-    // It counts as a change even if there was nothing: replicas must get it all the same.
-    ctx.effects.dirty += 1;
+    ctx.propagate_verbatim();
     ctx.reply.ok();
 }
 

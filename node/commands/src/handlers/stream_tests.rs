@@ -13,7 +13,7 @@ fn set_goes_without_durations_and_without_get() {
         SET k v EX 100 => SET k v PXAT 1000100000
         SET k v px 5000 XX => SET k v PXAT 1000005000
         SET k v EXAT 4000000000 => SET k v PXAT 4000000000000
-        SET k v PXAT 4000000000123 => =
+        SET k v XX pxat 4000000000123 => SET k v PXAT 4000000000123
         SET k v KEEPTTL => =
         SET k v get XX GET => SET k v XX
         SET k v PXAT 4000000000000 GET => SET k v PXAT 4000000000000
@@ -101,40 +101,40 @@ fn keys_past_their_time_are_deleted_first() {
     let mut server = Harness::stand_alone();
     server.stream_transcript(
         "
-        SET e v PXAT 1 => =
+        SET e v PXAT 1 => SET e v PXAT 1
         GET e => DEL e
         GET e =>
-        SET e v PXAT 1 => =
-        SET f v PXAT 1 => =
+        SET e v PXAT 1 => SET e v PXAT 1
+        SET f v PXAT 1 => SET f v PXAT 1
         MGET e k f => DEL e; DEL f
-        SET e v PXAT 1 => =
+        SET e v PXAT 1 => SET e v PXAT 1
         SET k v => =
         DEL e k => DEL e; =
-        SET e v PXAT 1 => =
+        SET e v PXAT 1 => SET e v PXAT 1
         UNLINK e => DEL e
-        SET e v PXAT 1 => =
+        SET e v PXAT 1 => SET e v PXAT 1
         INCR e => DEL e; =
-        SET e v PXAT 1 => =
+        SET e v PXAT 1 => SET e v PXAT 1
         SET e v NX EX 100 => DEL e; SET e v PXAT 1000100000
-        SET e v PXAT 1 => =
+        SET e v PXAT 1 => SET e v PXAT 1
         EXPIRE e 100 => DEL e
-        SET e v PXAT 1 => =
+        SET e v PXAT 1 => SET e v PXAT 1
         RENAME e f => DEL e
-        SET e v PXAT 1 => =
+        SET e v PXAT 1 => SET e v PXAT 1
         SET k v => =
         RENAMENX k e => DEL e; =
-        SET k v PXAT 1 => =
+        SET k v PXAT 1 => SET k v PXAT 1
         COPY k f => DEL k
-        SET k v PXAT 1 => =
+        SET k v PXAT 1 => SET k v PXAT 1
         SCAN 0 => DEL k
-        SET k v PXAT 1 => =
+        SET k v PXAT 1 => SET k v PXAT 1
         ",
     );
     server.db = 2;
-    server.stream_transcript("SET e v PXAT 1 => =");
+    server.stream_transcript("SET e v PXAT 1 => 2: SET e v PXAT 1");
     server.stream_transcript("TTL e => 2: DEL e");
     server.env.lazy_expire = true;
-    server.stream_transcript("SET e v PXAT 1 => =");
+    server.stream_transcript("SET e v PXAT 1 => 2: SET e v PXAT 1");
     server.stream_transcript("TTL e => 2: UNLINK e");
 }
 
@@ -165,6 +165,7 @@ fn where_there_are_no_replicas_nothing_is_noted() {
         SET k v EX 100 => =
         FLUSHDB => =
         FLUSHDB =>
+        FLUSHALL =>
         ",
     );
 }

@@ -48,15 +48,11 @@ fn set_with_options(ctx: &mut Ctx<'_>, key: Key<'_>, args: &Args<'_>) -> Result<
     if wanted {
         let kept = kept.filter(|_| matches!(options.lifetime, Lifetime::Keep));
         ctx.set(key, &args[2], deadline.or(kept))?;
-        match (options.lifetime, deadline) {
-            (Lifetime::Until(argument), Some(deadline))
-                if argument.kind != TimeKind::UnixMilliseconds =>
-            {
-                propagate_set_until(ctx, key, &args[2], deadline);
-            }
+        match deadline {
+            Some(deadline) => propagate_set_until(ctx, key, &args[2], deadline),
             // A replica replies to nobody.
-            _ if options.get => propagate_without_get(ctx, args),
-            _ => {}
+            None if options.get => propagate_without_get(ctx, args),
+            None => {}
         }
     }
     if !options.get {

@@ -335,7 +335,7 @@ directives! {
     ActiveExpireEffort "active-expire-effort", int(1, 10), n(1), NONE, Live;
     LazyfreeLazyEviction "lazyfree-lazy-eviction", Kind::Bool, NO, NONE, NotYet;
     LazyfreeLazyExpire "lazyfree-lazy-expire", Kind::Bool, NO, NONE, Live;
-    LazyfreeLazyServerDel "lazyfree-lazy-server-del", Kind::Bool, NO, NONE, Live;
+    LazyfreeLazyServerDel "lazyfree-lazy-server-del", Kind::Bool, NO, NONE, NotYet;
     LazyfreeLazyUserDel "lazyfree-lazy-user-del", Kind::Bool, NO, NONE, Live;
     LazyfreeLazyUserFlush "lazyfree-lazy-user-flush", Kind::Bool, NO, NONE, Live;
     Activedefrag "activedefrag", Kind::Bool, NO, NONE, NotYet;

@@ -117,7 +117,9 @@ impl OwnedEntry {
     pub(crate) fn write_at(&mut self, offset: usize, bytes: &[u8]) -> Result<usize, TooLong> {
         let end = offset.saturating_add(bytes.len());
         check_value_len(end)?;
-        self.int_to_string();
+        if let ValueRef::Int(int) = self.value() {
+            return Ok(self.write_over_int(int, offset, bytes));
+        }
         let new_len = end.max(self.string_len());
         if self.kind() != Kind::Heap && new_len > EMBEDDED_MAX_BYTES {
             self.embedded_to_heap(new_len);
@@ -292,15 +294,21 @@ impl OwnedEntry {
         );
     }
 
-    /// Turns an integer into its decimal string.
-    fn int_to_string(&mut self) {
-        if let ValueRef::Int(int) = self.value() {
-            self.set_string_of_kind(
-                Kind::EmbeddedRaw,
-                int.to_string().as_bytes(),
-                self.expire_at(),
-            );
-        }
+    /// [`OwnedEntry::write_at`] for the decimal string of an integer. In one step: an entry that moved twice
+    /// could come to lie at its old address again, and [`Segment::change`](crate::segment::Segment::change)
+    /// would keep its pointer to the freed allocation there.
+    fn write_over_int(&mut self, int: i64, offset: usize, bytes: &[u8]) -> usize {
+        let mut text = int.to_string().into_bytes();
+        let len = text.len().max(offset + bytes.len());
+        text.resize(len, 0);
+        text[offset..offset + bytes.len()].copy_from_slice(bytes);
+        let kind = if len <= EMBEDDED_MAX_BYTES {
+            Kind::EmbeddedRaw
+        } else {
+            Kind::Heap
+        };
+        self.set_string_of_kind(kind, &text, self.expire_at());
+        len
     }
 
     /// Moves an embedded string to an allocation of its own with room for `capacity` bytes.
