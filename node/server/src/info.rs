@@ -262,12 +262,12 @@ fn memory_section(text: &mut Text, server: &Server) {
         usage.rss,
         usage.allocated,
     );
-    text.zeros(&[
-        "mem_not_counted_for_evict",
-        "mem_replication_backlog",
-        "mem_total_replication_buffers",
-        "mem_clients_slaves",
-    ]);
+    text.field("mem_not_counted_for_evict", 0);
+    let (backlog, buffers) = server.replication.memory_bytes();
+    text.field("mem_replication_backlog", backlog);
+    text.field("mem_total_replication_buffers", buffers);
+    // As in Redis: what a replica has before it beyond the backlog.
+    text.field("mem_clients_slaves", buffers.saturating_sub(backlog));
     text.field("mem_clients_normal", usage.clients);
     let links = server
         .cluster

@@ -26,7 +26,7 @@ mod thread;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use hexad_replication::{LogLine, Millis, OutputLimit, ReplId, Stream};
+use hexad_replication::{Backlog, LogLine, Millis, OutputLimit, ReplId, Stream};
 use parking_lot::{Mutex, MutexGuard};
 use rand::Rng;
 use tokio::sync::Notify;
@@ -153,6 +153,14 @@ impl Replication {
         stream.set_output_limit(output_limit(config));
         drop(stream);
         self.notify();
+    }
+
+    /// Bytes of the backlog, and of all that is kept of the stream for whoever reads it.
+    pub(crate) fn memory_bytes(&self) -> (u64, u64) {
+        let stream = self.stream();
+        let kept = stream.backlog().map_or(0, Backlog::memory_bytes) as u64;
+        let backlog = stream.backlog().map_or(0, |b| b.len().min(b.size() as u64));
+        (backlog, kept.max(backlog))
     }
 
     /// CONFIG RESETSTAT.

@@ -330,9 +330,11 @@ impl Thread {
         }
     }
 
-    /// Closes replicas whose output piles up.
+    /// Closes replicas whose output piles up, and frees what those that are gone have not read.
     fn check_limits(&self) {
         let replication = &self.server.replication;
+        // The lock is let go of in between.
+        while replication.stream().trim() {}
         let over = replication.stream().check_limits(self.now());
         if !over.is_empty() {
             // Their feeders find their readers gone.
