@@ -141,12 +141,17 @@ impl Keyspace {
         }
     }
 
-    /// Takes all data away at once. A snapshot that is running is given up: passing on what it has
-    /// not got yet would hold the world for as long as that takes.
-    pub(crate) fn clear(&self, _world: &World<'_>) {
+    /// Gives up the snapshot that is running, if any: it gets nothing more.
+    pub(crate) fn abort_snapshot(&self) {
         if let Some(snapshot) = &*self.snapshot.load() {
             snapshot.abort();
         }
+    }
+
+    /// Takes all data away at once. A snapshot that is running is given up: passing on what it has
+    /// not got yet would hold the world for as long as that takes.
+    pub(crate) fn clear(&self, _world: &World<'_>) {
+        self.abort_snapshot();
         for index in 0..self.len() {
             let mut partition = self.lock(index);
             for db in 0..usize::from(self.databases) {

@@ -277,11 +277,14 @@ impl Session {
                 // Leave the own gate, then stop everyone; if somebody is busy, come back later.
                 drop(pass.take());
                 if let Some(world) = self.server.gates.try_stop() {
+                    // Outside of the gate the role may have changed, or a pause begun.
+                    worker.begin_batch();
                     self.world = true;
                     flow = self.execute(worker, request, args);
                     self.world = false;
                     drop(world);
                     pass = Some(self.server.gates.enter(worker.id));
+                    worker.begin_batch();
                 }
             }
             *done = request.end;
@@ -627,7 +630,9 @@ impl Session {
                         let mut locked = self.lock_first_key(command, &args);
                         self.run_data(worker, handler, &mut locked, None, args);
                     }
-                    (Handler::Keyspace(handler), _) => self.run_keyspace(worker, handler, args),
+                    (Handler::Keyspace(handler), _) => {
+                        self.run_keyspace_command(worker, command, handler, args);
+                    }
                     // What is about the server and not about keys does not come from a primary.
                     (Handler::Pure(_) | Handler::Server(_) | Handler::Container, _) => {}
                 }
@@ -733,10 +738,26 @@ impl Session {
             Handler::Keyspace(_) if command.flags.contains(CommandFlags::WRITE) && !self.world => {
                 return Flow::Again(Wait::World);
             }
-            Handler::Keyspace(handler) => self.run_keyspace(worker, handler, args),
+            Handler::Keyspace(handler) => self.run_keyspace_command(worker, command, handler, args),
             Handler::Data(_) | Handler::Container => {}
         }
         Flow::Next
+    }
+
+    /// Runs a command that visits partitions.
+    fn run_keyspace_command(
+        &mut self,
+        worker: &mut Worker,
+        command: &'static Command,
+        handler: KeyspaceHandler,
+        args: Args<'_>,
+    ) {
+        if command.flags.contains(CommandFlags::WRITE) {
+            // These empty or exchange databases. As Redis, which ends the child that saves: what
+            // would have to be passed on to the snapshot is all there is.
+            self.server.keyspace.abort_snapshot();
+        }
+        self.run_keyspace(worker, handler, args);
     }
 
     /// Runs a handler that visits partitions.

@@ -39,14 +39,13 @@ pub(crate) struct HandOver {
 }
 
 /// What a replica gets first.
-#[derive(Debug)]
 pub(crate) enum Start {
     /// This answer, and then the stream from where the reader is.
     Continue {
         /// `+CONTINUE …`
         reply: Vec<u8>,
-        /// The reader, attached already.
-        reader: ReaderId,
+        /// The place in the stream to go on from.
+        reader: Reader,
     },
     /// All data; the answer to PSYNC is +FULLRESYNC, SYNC has none.
     Full {
@@ -137,9 +136,8 @@ impl Feeder {
     ) -> io::Result<()> {
         let reader = match start {
             Start::Continue { reply, reader } => {
-                let attached = Reader(self.server, reader);
                 self.send(&mut socket, &reply).await?;
-                attached
+                reader
             }
             Start::Full { psync } => match self.send_all_data(thread, &mut socket, psync).await? {
                 Some(reader) => reader,
@@ -320,8 +318,8 @@ impl Feeder {
     }
 }
 
-/// A place in the stream that is given up with its feeder.
-pub(super) struct Reader(pub(super) &'static Server, pub(super) ReaderId);
+/// A place in the stream that is given up with whoever has it. That locks the stream.
+pub(crate) struct Reader(pub(crate) &'static Server, pub(crate) ReaderId);
 
 impl Drop for Reader {
     fn drop(&mut self) {

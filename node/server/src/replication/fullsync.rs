@@ -409,6 +409,9 @@ async fn walk(
             };
             writer.take(changed);
             if writer.chunk.len() >= CHUNK_BYTES {
+                if result.is_ok() && !snapshot.is_running() {
+                    result = Err(given_up());
+                }
                 if result.is_ok() {
                     result = writer.flush().await;
                     if result.is_err() {
@@ -427,7 +430,16 @@ async fn walk(
         }
     }
     writer.take(changed);
+    if result.is_ok() && !empty && !snapshot.is_running() {
+        result = Err(given_up());
+    }
     result
+}
+
+/// FLUSHALL, or a full synchronisation of this server's own, has replaced the data: what has been
+/// written is no snapshot.
+fn given_up() -> io::Error {
+    io::Error::other("the data were replaced meanwhile")
 }
 
 /// Where a snapshot goes.

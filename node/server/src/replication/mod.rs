@@ -33,7 +33,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 pub(crate) use self::append::Pending;
-pub(crate) use self::feeder::{HandOver, Start};
+pub(crate) use self::feeder::{HandOver, Reader, Start};
 pub(crate) use self::hub::{Attached, Hub, WaitEnd};
 pub(crate) use self::link::{LinkState, PrimaryStatus};
 pub(crate) use self::role::Following;

@@ -69,8 +69,6 @@ pub(super) struct Thread {
     link: RefCell<Option<AbortHandle>>,
     /// The number of the role that the cluster has given.
     term: Cell<u64>,
-    /// The node id of the primary, as the cluster told it with the role.
-    in_cluster_of: Cell<Option<hexad_gossip::ReplicaOf>>,
 }
 
 /// Starts the thread.
@@ -90,7 +88,6 @@ pub(crate) fn spawn(
                 syncs: Syncs::default(),
                 link: RefCell::default(),
                 term: Cell::new(0),
-                in_cluster_of: Cell::new(None),
             });
             LocalSet::new().block_on(&runtime, thread.run(orders));
         })?;
@@ -195,12 +192,8 @@ impl Thread {
     async fn take_cluster_role(self: &Rc<Self>, term: u64, role: Role) {
         self.term.set(term);
         match role {
-            Role::Primary => {
-                self.in_cluster_of.set(None);
-                self.promote().await;
-            }
+            Role::Primary => self.promote().await,
             Role::Replica { of } => {
-                self.in_cluster_of.set(of);
                 let primary = of.map(|of| Following {
                     host: of.ip.to_string(),
                     port: of.port,

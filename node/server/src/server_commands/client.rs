@@ -288,10 +288,11 @@ pub(super) fn tracking_info(worker: &mut Worker) -> Flow {
 }
 
 impl Client {
-    /// Whether the client has sent nothing since `since_ms` and waits for nothing either.
+    /// Whether the client has sent nothing since `since_ms` and waits for nothing either. Links of
+    /// replication are never idle: `repl-timeout` is theirs.
     pub(crate) fn is_idle_since(&self, since_ms: i64) -> bool {
-        self.live.last_ms.load(Relaxed) < since_ms
-            && self.live.flags.load(Relaxed) & flag::BLOCKED == 0
+        let busy = flag::BLOCKED | flag::REPLICA | flag::PRIMARY;
+        self.live.last_ms.load(Relaxed) < since_ms && self.live.flags.load(Relaxed) & busy == 0
     }
 
     /// Whether the peer is on this machine.

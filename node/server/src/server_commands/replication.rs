@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::clients::flag;
 use crate::replication::{
-    Attached, Following, LinkState, Order, Standing, Start, WaitEnd, pause_for_failover,
+    Attached, Following, LinkState, Order, Reader, Standing, Start, WaitEnd, pause_for_failover,
 };
 use crate::session::{Flow, Session, ToReplica, Wait};
 use crate::worker::Worker;
@@ -179,6 +179,7 @@ fn answer(
         Ok((Some(reader), reply, log)) => {
             crate::replication::write_log([log]);
             counters.sync_partial_ok.increment();
+            let reader = Reader(session.server, reader);
             return Ok(Start::Continue { reply, reader });
         }
         Ok((None, ..)) => {}
