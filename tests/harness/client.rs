@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How long a read waits before it counts as failed.
-const READ_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A reply, decoded.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,10 +100,14 @@ impl std::fmt::Debug for Conn {
 impl Conn {
     /// Connects to `127.0.0.1:port`.
     pub fn open(port: u16) -> io::Result<Self> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let stream = TcpStream::connect_timeout(&address, READ_TIMEOUT)?;
-        stream.set_read_timeout(Some(READ_TIMEOUT))?;
-        stream.set_write_timeout(Some(READ_TIMEOUT))?;
+        Self::open_at((Ipv4Addr::LOCALHOST, port).into(), READ_TIMEOUT)
+    }
+
+    /// Connects to an address; connecting, each read and each write fail after `timeout`.
+    pub fn open_at(address: SocketAddr, timeout: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, timeout)?;
+        stream.set_read_timeout(Some(timeout))?;
+        stream.set_write_timeout(Some(timeout))?;
         stream.set_nodelay(true)?;
         Ok(Self {
             stream: Box::new(stream),

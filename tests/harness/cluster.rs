@@ -33,8 +33,14 @@ impl Cluster {
                 .args(args)
                 .start()
         };
+        Self::of(kinds.iter().map(start).collect(), node_timeout)
+    }
+
+    /// Nodes that were started with this node timeout, none knowing another.
+    #[must_use]
+    pub fn of(nodes: Vec<Server>, node_timeout: Duration) -> Self {
         Self {
-            nodes: kinds.iter().map(start).collect(),
+            nodes,
             node_timeout,
         }
     }

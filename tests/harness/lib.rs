@@ -8,6 +8,7 @@
 //!
 //! * [`Conn`]: a RESP client that can show the exact bytes of a reply;
 //! * [`PortPair`]: a port and its bus port, free and held for the life of the value;
+//! * [`Network`]: network namespaces between which links are cut;
 //! * [`Server`]: one process, ended when the value is dropped;
 //! * [`Cluster`]: several servers made into one cluster, and their views ([`NodeLine`]);
 //! * [`Transcript`]: text files of commands and their exact replies.
@@ -17,6 +18,7 @@
 
 mod client;
 mod cluster;
+mod network;
 mod ports;
 mod server;
 mod tools;
@@ -26,6 +28,7 @@ mod wait;
 
 pub use client::{Conn, Value};
 pub use cluster::{Cluster, ClusterClient};
+pub use network::{Network, Place};
 pub use ports::PortPair;
 pub use server::{Kind, Server, ServerBuilder, TempDir};
 pub use tools::{redis_cli, run, workspace_root};

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +10,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::client::{Conn, Value};
+use crate::client::{Conn, READ_TIMEOUT, Value};
+use crate::network::Place;
 use crate::ports::PortPair;
 use crate::wait::{poll_until, wait_until};
 
@@ -118,9 +120,17 @@ pub struct ServerBuilder {
     config: Option<String>,
     args: Vec<String>,
     unix_only: bool,
+    place: Option<Place>,
 }
 
 impl ServerBuilder {
+    /// Runs it elsewhere than on 127.0.0.1 of this network namespace.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
     /// Adds command line arguments, which win over the harness's own.
     #[must_use]
     pub fn args(mut self, args: &[&str]) -> Self {
@@ -196,6 +206,8 @@ impl ServerBuilder {
     fn into_server(self) -> Server {
         let dir = self.dir.path().to_string_lossy().into_owned();
         let port = self.ports.port().to_string();
+        let host = self.place.as_ref().map_or(Ipv4Addr::LOCALHOST, |p| p.ip);
+        let host = host.to_string();
         let mut args = Vec::new();
         if let Some(text) = &self.config {
             let path = self.dir.path().join("redis.conf");
@@ -203,14 +215,7 @@ impl ServerBuilder {
             args.push(path.to_string_lossy().into_owned());
         }
         let own = [
-            "--port",
-            &port,
-            "--bind",
-            "127.0.0.1",
-            "--dir",
-            &dir,
-            "--save",
-            "",
+            "--port", &port, "--bind", &host, "--dir", &dir, "--save", "",
         ];
         args.extend(own.map(str::to_owned));
         args.extend(self.args);
@@ -218,6 +223,7 @@ impl ServerBuilder {
             kind: self.kind,
             args,
             unix_only: self.unix_only,
+            place: self.place,
             child: None,
             ports: self.ports,
             dir: self.dir,
@@ -231,6 +237,7 @@ pub struct Server {
     kind: Kind,
     args: Vec<String>,
     unix_only: bool,
+    place: Option<Place>,
     child: Option<Child>,
     ports: PortPair,
     dir: TempDir,
@@ -247,6 +254,7 @@ impl Server {
             config: None,
             args: Vec::new(),
             unix_only: false,
+            place: None,
         }
     }
 
@@ -275,10 +283,17 @@ impl Server {
         self.ports.bus_port()
     }
 
-    /// `127.0.0.1:port`
+    /// `ip:port`
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port())
+        self.socket_address().to_string()
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket_address(&self) -> SocketAddr {
+        let ip = self.place.as_ref().map_or(Ipv4Addr::LOCALHOST, |p| p.ip);
+        (ip, self.port()).into()
     }
 
     /// The folder it works in.
@@ -336,7 +351,7 @@ impl Server {
         if self.unix_only {
             Conn::open_unix(&self.dir.path().join("redis.sock"))
         } else {
-            Conn::open(self.port())
+            Conn::open_at(self.socket_address(), READ_TIMEOUT)
         }
     }
 
@@ -454,8 +469,12 @@ impl Server {
         let log = log.expect("the log can be opened");
         let errors = log.try_clone().expect("a file can be opened twice");
         let binary = self.kind.binary();
+        let mut command = match &self.place {
+            None => Command::new("setpriv"),
+            Some(place) => place.command("setpriv"),
+        };
         // setpriv makes the server end with the test that started it, however that ends.
-        let child = Command::new("setpriv")
+        let child = command
             .args(["--pdeathsig", "KILL", "--"])
             .arg(&binary)
             .args(&self.args)
