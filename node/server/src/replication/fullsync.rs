@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hexad_rdb::{AccessInfo, Checksum, Header, Options, ReplicationInfo};
 use hexad_store::{Entry, PreImages, Snapshot, WalkCursor, lru_clock};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rand::Rng;
 use tokio::sync::{mpsc, oneshot};
 
@@ -400,13 +400,7 @@ async fn walk(
     for index in 0..server.keyspace.len() {
         let mut cursor = WalkCursor::default();
         loop {
-            let done = {
-                let mut partition = server.keyspace.lock(index);
-                partition.walk(&mut cursor, WALK_WORK, |db, entry| {
-                    writer.select(db);
-                    hexad_rdb::encode_entry(&mut writer.chunk, entry, &changed.options);
-                })
-            };
+            let done = step(server, index, &mut cursor, changed, writer);
             writer.take(changed);
             if writer.chunk.len() >= CHUNK_BYTES {
                 if result.is_ok() && !snapshot.is_running() {
@@ -434,6 +428,24 @@ async fn walk(
         result = Err(given_up());
     }
     result
+}
+
+/// One step of the walk; whether it has come to the partition's end.
+fn step(
+    server: &Server,
+    index: usize,
+    cursor: &mut WalkCursor,
+    changed: &Changed,
+    writer: &mut Writer,
+) -> bool {
+    let mut partition = server.keyspace.lock(index);
+    let done = partition.walk(cursor, WALK_WORK, |db, entry| {
+        writer.select(db);
+        hexad_rdb::encode_entry(&mut writer.chunk, entry, &changed.options);
+    });
+    // A worker that waits for the lock is next, or the walk would have it again first.
+    MutexGuard::unlock_fair(partition);
+    done
 }
 
 /// FLUSHALL, or a full synchronisation of this server's own, has replaced the data: what has been
