@@ -89,6 +89,12 @@ pub(crate) fn promoted(world: &mut World, host: HostId) {
 
 fn check_promotion(world: &mut World, host: HostId, promotion: &Promotion) -> Checked {
     let state = &world.hosts[host.index()];
+    // What its workers do from now on must not be taken back by a crash.
+    let is_durable = (state.durable.as_ref())
+        .is_some_and(|conf| conf.is_primary && conf.config_epoch >= promotion.epoch);
+    if !is_durable {
+        return Err((5, "before it is on disk".into()));
+    }
     let process = state.process.as_ref().expect("a running process");
     let factor = u64::from(state.config.replica_validity_factor);
     if promotion.kind == Kind::Election && factor > 0 {
