@@ -6,8 +6,11 @@
 //! rest, and is watched finding out about one more death. The checks hold every step against
 //! INVARIANTS.md; the first violation ends the run, and the seed replays it exactly.
 //!
-//! What is not here: bytes that are no frames (the fuzz targets do that), the data plane (keys
-//! are counts), elections and replication (yet; see `checks` for their place).
+//! Clients write numbered keys; replicas follow their primaries' streams with some delay; a ledger
+//! knows which writes have to be there in the end.
+//!
+//! What is not here: bytes that are no frames (the fuzz targets do that), and the protocol of
+//! replication, of which only the outcome is played.
 
 #![forbid(unsafe_code)]
 

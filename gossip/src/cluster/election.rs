@@ -80,7 +80,26 @@ enum Hindrance {
     Votes,
 }
 
+impl Election {
+    /// When votes are to be asked for, if that is planned.
+    pub(super) fn starts_at(&self) -> Option<Millis> {
+        let attempt = self.attempt.as_ref();
+        Some(attempt.filter(|attempt| attempt.epoch.is_none())?.start)
+    }
+}
+
 impl Cluster {
+    /// Goes on with the candidature when its delay is over, whether a tick is due or not.
+    pub(super) fn seek_promotion_in_time(&mut self) {
+        if self
+            .election
+            .starts_at()
+            .is_some_and(|start| start <= self.now)
+        {
+            self.seek_promotion();
+        }
+    }
+
     /// Goes on with the candidature, if there is reason for one: to be called as time passes, and
     /// at once when something has come that it waits for.
     pub(super) fn seek_promotion(&mut self) {

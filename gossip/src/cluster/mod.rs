@@ -222,7 +222,10 @@ impl Cluster {
         self.begin(now);
         self.drive_manual_failover();
         match input {
-            Input::Tick => self.tick(),
+            Input::Tick => {
+                self.seek_promotion_in_time();
+                self.tick();
+            }
             Input::Connected { link, local_ip } => self.on_connected(link, local_ip),
             Input::Closed { link, refused } => self.on_closed(link, refused),
             Input::WritesPaused { until_ms, offset } => self.on_writes_paused(until_ms, offset),
@@ -283,7 +286,9 @@ impl Cluster {
 
     /// When the next [`Input::Tick`] is due. There always is one.
     pub fn poll_timeout(&self) -> Option<Millis> {
-        Some(self.next_tick)
+        // Rounded to ticks, the delays of two candidates would often be the same.
+        let election = self.election.starts_at().filter(|&start| start > self.now);
+        Some(election.map_or(self.next_tick, |start| start.min(self.next_tick)))
     }
 
     /// The picture to be published: built anew if anything has changed since the last call.

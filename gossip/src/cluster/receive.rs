@@ -284,7 +284,9 @@ impl Cluster {
 
     fn on_gossip_about(&mut self, at: NodeIx, entry: &GossipEntry, sender: NodeIx) {
         let failing = entry.flags.intersects(NodeFlags::FAILING);
-        if self.nodes[sender].is_primary() {
+        // Stricter than Redis 7.0: what a node reported as a primary, it may take back as a replica
+        // (invariant 14).
+        if self.nodes[sender].is_primary() || !failing {
             self.hear_report(at, sender, failing);
         }
         let reported = self.is_reported(at);

@@ -138,7 +138,8 @@ pub(super) fn promotion(
     if let Some(slot) = slots.iter().find(|&slot| next.owner(slot) != Some(is.id)) {
         return Err((5, format!("it promotes itself without slot {slot}")));
     }
-    let highest = earlier.nodes().map(|node| node.config_epoch).max();
+    // Another node may have taken this epoch without asking: that is a collision.
+    let highest = earlier.node(old).map(|node| node.config_epoch);
     if highest.is_some_and(|highest| epoch <= highest) {
         return Err((5, format!("it promotes itself at the old epoch {epoch}")));
     }

@@ -3,6 +3,7 @@
 
 use hexad_gossip::NodeFlags;
 use rand::Rng;
+use rand::seq::IndexedRandom;
 
 use super::{Event, World, pictures};
 use crate::admin::{self, Forming, Progress, Work};
@@ -201,9 +202,17 @@ impl World {
         }
     }
 
-    /// A host to kill whose death leaves a majority.
+    /// A host to kill whose death leaves a majority; often one that a replica could replace.
     fn victim(&mut self) -> Option<HostId> {
-        let host = self.random_host();
+        let mut host = self.random_host();
+        let replaceable: Vec<HostId> = (self.host_ids())
+            .filter(|&host| quiescence::has_eligible_replica(self, host))
+            .collect();
+        if let Some(&other) = replaceable.choose(&mut self.rng)
+            && self.rng.random_ratio(2, 3)
+        {
+            host = other;
+        }
         let view = self.view(host)?;
         let (all, me) = (
             view.voters().count(),
@@ -240,11 +249,12 @@ impl World {
         self.phase
     }
 
-    /// How long a failover may take: the delays of all replicas' ranks, and a second attempt.
+    /// How long a failover may take: the delays of all replicas' ranks, and some more attempts, as
+    /// two of them may ask at about the same time and share the votes.
     fn failover_us(&self, victim: HostId) -> Micros {
         let replicas = self.members(victim).count() as u64;
-        let retry_us = 4 * self.timeout_us().max(SECOND);
-        retry_us + replicas * SECOND + SLACK_US
+        let retry_us = 4 * self.timeout_us().max(SECOND) + SECOND;
+        4 * retry_us + replicas * SECOND + SLACK_US
     }
 
     fn fail_over(&mut self, victim: HostId, until_us: Micros) -> Phase {

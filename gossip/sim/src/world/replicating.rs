@@ -201,8 +201,8 @@ impl World {
     /// A client writes a key to a node that it takes for the owner. The node decides by the view
     /// that its cluster thread has published.
     pub(super) fn on_write(&mut self) {
-        let host = self.random_host();
         let slot = self.random_slot();
+        let host = self.writes_to(slot);
         let has_keys = self.keys_in_slot(host, slot) > 0;
         let process = self.hosts[host.index()].process.as_ref();
         if let Some(process) = process.filter(|process| !process.paused) {
@@ -226,6 +226,16 @@ impl World {
         }
         let next_us = self.now_us + self.rng.random_range(20 * MS..180 * MS);
         self.schedule(next_us, Event::Write);
+    }
+
+    /// The host that a client takes for a slot's owner: by somebody's view, or by mistake.
+    fn writes_to(&mut self, slot: Slot) -> HostId {
+        let asked = self.random_host();
+        let owner = self.view(asked).and_then(|view| view.owner(slot));
+        let owner = owner.and_then(|id| self.host_of(id));
+        owner
+            .filter(|_| self.rng.random_ratio(3, 4))
+            .unwrap_or(asked)
     }
 
     /// A slot that an administrator works on, or any.

@@ -301,3 +301,20 @@ fn an_attempt_that_finds_no_majority_is_repeated() {
     let took = net.run_until(20_000, |net| net.owner_among(&[0, 3]) == Some(3));
     assert!(took > TIMEOUT, "not before the retry: {took} ms");
 }
+
+#[test]
+fn votes_are_asked_for_at_the_very_moment_not_with_a_tick() {
+    let mut lone = candidate();
+    let planned = words(&lone.tick(100)).join("\n");
+    let (_, rest) = planned.split_once("election delayed for ").unwrap();
+    let delay: u64 = rest.split(' ').next().unwrap().parse().unwrap();
+    let start = lone.now + delay;
+    while lone.cluster.poll_timeout() != Some(start) {
+        assert!(lone.now < start, "{planned}");
+        lone.now = lone.cluster.poll_timeout().unwrap();
+        lone.input(Input::Tick);
+    }
+    lone.now = start;
+    let outputs = words(&lone.input(Input::Tick));
+    assert!(outputs.contains(&"send auth-req".to_owned()), "{outputs:?}");
+}
