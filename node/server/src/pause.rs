@@ -1,7 +1,10 @@
 //! CLIENT PAUSE: no commands, or no writes, until a moment or CLIENT UNPAUSE.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -46,7 +49,8 @@ struct Slot {
 impl Slot {
     #[inline]
     fn state(&self, now_ms: i64) -> Paused {
-        let until_ms = self.until_ms.load(Relaxed);
+        // Who sees the end sees what came before it: see `Worker::begin_batch`.
+        let until_ms = self.until_ms.load(Acquire);
         if until_ms == 0 || now_ms >= until_ms {
             Paused::Nothing
         } else if self.all.load(Relaxed) {
@@ -86,7 +90,7 @@ impl Pause {
 
     /// CLIENT UNPAUSE, or the end of a failover.
     pub(crate) fn end(&self, cause: Cause) {
-        self.causes[cause as usize].until_ms.store(0, Relaxed);
+        self.causes[cause as usize].until_ms.store(0, Release);
         self.ended.notify_waiters();
     }
 

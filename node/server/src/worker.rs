@@ -137,6 +137,7 @@ impl Worker {
             clock,
         };
         worker.reload_config(worker.config_generation);
+        worker.read_time();
         worker.refresh();
         worker
     }
@@ -145,8 +146,11 @@ impl Worker {
     #[inline]
     pub(crate) fn begin_batch(&mut self) {
         self.stats.busy.store(true, Relaxed);
-        self.refresh();
+        self.read_time();
+        // In this order: who sees the pause of a failover ended must see what has come of it, the
+        // other role and the other owner of the slots, or it would take writes that nobody gets.
         self.paused = self.server.pause.state(self.now_ms);
+        self.refresh();
         self.standing = self.server.replication.standing();
         self.env.replicates = self.standing.contains(Standing::REPLICATES);
         self.env.expiry = if self.paused != Paused::Nothing {
@@ -171,11 +175,16 @@ impl Worker {
         self.stats.busy.store(false, Relaxed);
     }
 
-    /// Brings time, configuration and view up to date.
+    /// Brings the time up to date.
     #[inline]
-    pub(crate) fn refresh(&mut self) {
+    fn read_time(&mut self) {
         self.ticks = self.clock.raw();
         self.tell_time();
+    }
+
+    /// Brings configuration and view up to date.
+    #[inline]
+    pub(crate) fn refresh(&mut self) {
         self.follow_config();
         if let Some(cluster) = &self.server.cluster {
             let current = cluster.view();
