@@ -16,6 +16,9 @@ pub const HEADER_LEN: usize = 2256;
 /// Where the frame's length stands.
 pub(super) const LENGTH_AT: Range<usize> = 4..8;
 
+/// Where the frame's type stands.
+pub(super) const TYPE_AT: Range<usize> = 12..14;
+
 const SIGNATURE: [u8; 4] = *b"RCmb";
 
 /// How many leading bytes say the signature, the length, the version, the type and the count.

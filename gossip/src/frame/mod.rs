@@ -170,6 +170,12 @@ pub fn frame_length(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
     header::frame_length(bytes)
 }
 
+/// The number of the type that the frame at the start of `bytes` says, if they reach that far.
+pub fn frame_type_number(bytes: &[u8]) -> Option<u16> {
+    let number = bytes.get(header::TYPE_AT)?;
+    Some(u16::from_be_bytes([number[0], number[1]]))
+}
+
 impl Frame {
     /// Reads one whole frame, as cut by [`frame_length`]. A type that is not known is `None`: it
     /// is to be ignored.

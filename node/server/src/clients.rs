@@ -4,9 +4,11 @@
 //! stores the figures once a batch, and a killer sets a flag and wakes the connection's task.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::Poll;
 
 use atomic_waker::AtomicWaker;
 use hexad_commands::Command;
@@ -102,6 +104,18 @@ impl Client {
     pub(crate) fn kill(&self) {
         self.killed.store(true, Relaxed);
         self.waker.wake();
+    }
+
+    /// Waits until [`Client::kill`] is called; for one task at a time.
+    pub(crate) async fn killed(&self) {
+        poll_fn(|cx| {
+            self.set_waker(cx.waker());
+            match self.is_killed() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 
     /// Whether [`Client::kill`] was called.

@@ -314,7 +314,10 @@ fn persistence_section(text: &mut Text, server: &Server) {
         "rdb_changes_since_last_save",
         dirty.saturating_sub(server.dirty_at_save.get()),
     );
-    text.field("rdb_bgsave_in_progress", 0);
+    text.field(
+        "rdb_bgsave_in_progress",
+        server.replication.counters.snapshots.get(),
+    );
     text.field("rdb_last_save_time", server.last_save_s.get());
     text.field("rdb_last_bgsave_status", "ok");
     text.field("rdb_last_bgsave_time_sec", -1);

@@ -14,6 +14,7 @@ use hexad_commands::{
     Args, Command, CommandFlags, Ctx, DataHandler, Effects, Handler, KeyspaceCtx, KeyspaceHandler,
     ServerCommand, unknown_command,
 };
+use hexad_gossip::NodeFlags;
 use hexad_resp::{ArgRange, Parsed, Proto, ProtocolError, RequestParser};
 use hexad_store::{Detached, KeyHash, Partition};
 use parking_lot::MutexGuard;
@@ -146,6 +147,8 @@ pub(crate) struct Session {
     pub(crate) executing: Option<usize>,
     /// What REPLCONF has said of the replica that this connection is about to be.
     pub(crate) replica: hexad_replication::Replica,
+    /// Whether its PSYNC … FAILOVER has made this server a primary, and is now tried again.
+    pub(crate) took_over: bool,
     /// Where this client's last write ends in the replication stream.
     pub(crate) write_offset: u64,
     /// What the running transaction will add to the stream.
@@ -171,6 +174,7 @@ impl Session {
             transaction: None,
             watches: Watches::default(),
             world: false,
+            took_over: false,
             executing: None,
             replica: hexad_replication::Replica::default(),
             write_offset: 0,
@@ -586,7 +590,11 @@ impl Session {
         let is_replica = standing.contains(Standing::REPLICA);
         let text: &[u8] = if writes && standing.contains(Standing::TOO_FEW_REPLICAS) {
             b"NOREPLICAS Not enough good replicas to write."
-        } else if writes && is_replica && worker.view.is_some() {
+        } else if writes
+            && is_replica
+            && let Some(view) = &worker.view
+            && !view.myself().flags.contains(NodeFlags::REPLICA)
+        {
             // The cluster has made this node the slot's owner, and it is about to become a primary.
             return Some(Outcome::Postponed(Wait::World));
         } else if writes && is_replica && replication.read_only {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hexad_gossip::frame::frame_type_number;
 use hexad_gossip::{Admin, AdminError, AdminOk, Cluster, Input, LinkId, LogLevel, Output, View};
 use hexad_resp::{Proto, Reply};
 use socket2::Socket;
@@ -143,6 +144,9 @@ impl<H: Host> Driver<H> {
                 self.cluster
                     .handle(now, Input::Connected { link, local_ip });
             }
+            Event::Frame { bytes, .. } if self.is_dropped(&bytes) => {
+                tracing::warn!("Packet that matches debug drop filter");
+            }
             Event::Frame { link, bytes } if self.links.contains_key(&link) => {
                 self.cluster.handle(
                     now,
@@ -156,6 +160,12 @@ impl<H: Host> Driver<H> {
             // The machine closed the link while this was on its way.
             Event::Connected { .. } | Event::Frame { .. } => {}
         }
+    }
+
+    /// Whether an administrator has had frames of this type dropped.
+    fn is_dropped(&self, frame: &[u8]) -> bool {
+        let dropped = self.shared.dropped_type.load(Relaxed);
+        dropped >= 0 && frame_type_number(frame).map(i64::from) == Some(dropped)
     }
 
     fn on_accepted(&mut self, stream: TcpStream, peer: SocketAddr) {

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -41,6 +41,9 @@ pub(super) struct Shared {
     pub(super) queued_bytes: AtomicUsize,
     /// Links that were closed because what came over them was no frame.
     pub(super) bad_frames: AtomicU64,
+    /// The type of the frames that are dropped on arrival, by its number; see
+    /// [`ClusterHandle::drop_frames`].
+    pub(super) dropped_type: AtomicI64,
     /// How far replication has got.
     pub(super) replication: Mutex<ReplicationState>,
     requests: UnboundedSender<Request>,
@@ -78,6 +81,7 @@ impl Shared {
             links: AtomicUsize::new(0),
             queued_bytes: AtomicUsize::new(0),
             bad_frames: AtomicU64::new(0),
+            dropped_type: AtomicI64::new(-1),
             replication: Mutex::default(),
             requests,
             thread: Mutex::new(None),
@@ -172,6 +176,12 @@ impl ClusterHandle {
     /// replication stream ends at `offset`.
     pub fn writes_paused(&self, until_ms: Millis, offset: u64) {
         self.request(Request::WritesPaused { until_ms, offset });
+    }
+
+    /// DEBUG DROP-CLUSTER-PACKET-FILTER: frames of the type of this number are dropped on arrival
+    /// from now on. A number that no type has, as -1, lets all through.
+    pub fn drop_frames(&self, type_number: i64) {
+        self.shared.dropped_type.store(type_number, Relaxed);
     }
 
     /// Whether this node is a replica.

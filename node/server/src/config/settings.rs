@@ -136,6 +136,10 @@ pub struct ReplicationSettings {
     pub min_replicas_to_write: usize,
     /// `min-replicas-max-lag`, seconds; 0 means off.
     pub min_replicas_max_lag_s: u64,
+    /// `rdb-key-save-delay`, microseconds; negative values are no delay.
+    pub key_save_delay_micros: u64,
+    /// `key-load-delay`, microseconds; negative values are no delay.
+    pub key_load_delay_micros: u64,
     /// `rdbcompression`
     pub rdb_compression: bool,
     /// `rdbchecksum`
@@ -384,6 +388,8 @@ impl ReplicationSettings {
             backlog_ttl_s: number(values, Id::ReplBacklogTtl),
             min_replicas_to_write: number(values, Id::MinReplicasToWrite),
             min_replicas_max_lag_s: number(values, Id::MinReplicasMaxLag),
+            key_save_delay_micros: number::<i64>(values, Id::RdbKeySaveDelay).max(0) as u64,
+            key_load_delay_micros: number::<i64>(values, Id::KeyLoadDelay).max(0) as u64,
             rdb_compression: flag(values, Id::Rdbcompression),
             rdb_checksum: flag(values, Id::Rdbchecksum),
         }

@@ -264,8 +264,8 @@ directives! {
     RdbSaveIncrementalFsync "rdb-save-incremental-fsync", Kind::Bool, YES, NONE, NotYet;
     Dir "dir", Kind::Dir, s(""), PROTECTED.union(DENY_LOADING), Live;
     LoadingProcessEventsIntervalBytes "loading-process-events-interval-bytes", int(1024, I32), n(2 * MIB), HIDDEN, NotYet;
-    KeyLoadDelay "key-load-delay", int(I32_MIN, I32), n(0), HIDDEN, NotYet;
-    RdbKeySaveDelay "rdb-key-save-delay", int(I32_MIN, I32), n(0), HIDDEN, NotYet;
+    KeyLoadDelay "key-load-delay", int(I32_MIN, I32), n(0), HIDDEN, Live;
+    RdbKeySaveDelay "rdb-key-save-delay", int(I32_MIN, I32), n(0), HIDDEN, Live;
 
     // Append-only file.
     Appendonly "appendonly", Kind::Bool, NO, DENY_LOADING, NotYet;

@@ -5,15 +5,19 @@
 //! appended to the own backlog within the same pass through the gate: a cut for a snapshot never
 //! falls between the two.
 
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hexad_commands::{Command, CommandFlags, Expiry, Handler};
 use hexad_replication::{Incoming, Unit, UnitKind};
 use hexad_resp::Args;
+use tokio::net::TcpStream;
 
 use super::link::Failure;
-use crate::clients::{NewClient, flag};
+use crate::clients::{Client, NewClient, flag};
 use crate::server::Server;
 use crate::session::Session;
 use crate::worker::{self, Worker, unix_ms};
@@ -34,15 +38,19 @@ enum Done {
     Yes,
     /// It needs the world stopped, and somebody is busy.
     NeedsWorld,
+    /// Somebody has closed the link: nothing more is applied.
+    Killed,
 }
 
 impl Applier {
-    pub(super) fn new(server: &'static Server, peer: Option<SocketAddr>) -> Self {
-        let addr = peer.map_or_else(String::new, |peer| peer.to_string());
+    pub(super) fn new(server: &'static Server, socket: &TcpStream) -> Self {
+        let text = |addr: io::Result<SocketAddr>| {
+            addr.map_or_else(|_| String::new(), |addr| addr.to_string())
+        };
         let client = server.clients.connect(NewClient {
-            addr,
-            laddr: String::new(),
-            fd: -1,
+            addr: text(socket.peer_addr()),
+            laddr: text(socket.local_addr()),
+            fd: socket.as_raw_fd(),
             unix: false,
             worker: server.replication_worker(),
             now_ms: unix_ms(),
@@ -54,6 +62,11 @@ impl Applier {
         let mut session = Session::new(server, client);
         session.authenticated = true;
         Self { server, session }
+    }
+
+    /// The link as a client.
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.session.client
     }
 
     /// Applies all that has arrived whole. Whether the primary has asked for an acknowledgement.
@@ -68,6 +81,7 @@ impl Applier {
                 }
                 match done {
                     Done::Yes => break,
+                    Done::Killed => return Err(Failure::killed()),
                     Done::NeedsWorld => {
                         let end = self.apply_in_stopped_world(incoming).await;
                         incoming.applied(end);
@@ -88,6 +102,10 @@ impl Applier {
         let server = self.server;
         worker::with(|worker| {
             let _pass = server.gates.enter(worker.id);
+            // While this waited for its gate, too.
+            if self.session.client.is_killed() {
+                return (None, Done::Killed);
+            }
             begin(worker);
             let mut done = Done::Yes;
             for unit in incoming.units() {

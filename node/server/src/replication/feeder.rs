@@ -1,10 +1,8 @@
 //! Feeding one replica: what it needs to begin with, and then the stream as it grows.
 
-use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::Poll;
 use std::time::Duration;
 
 use hexad_replication::{ReaderId, ReplConf, ReplicaId, ReplicaState};
@@ -101,7 +99,7 @@ pub(super) async fn run(thread: Rc<Thread>, hand_over: HandOver) {
                 () = feeder.read(&thread, reader, input) => {
                     tracing::warn!("Connection with replica {} lost.", feeder.replica.name());
                 }
-                () = feeder.killed() => {
+                () = feeder.replica.client.killed() => {
                     tracing::info!("Connection with replica {} closed.", feeder.replica.name());
                 }
             }
@@ -114,18 +112,6 @@ pub(super) async fn run(thread: Rc<Thread>, hand_over: HandOver) {
 }
 
 impl Feeder {
-    /// Until somebody closes the connection from this side.
-    async fn killed(&self) {
-        poll_fn(|cx| {
-            self.replica.client.set_waker(cx.waker());
-            match self.replica.client.is_killed() {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
-    }
-
     // ---- writing ---------------------------------------------------------------------------------
 
     async fn write(

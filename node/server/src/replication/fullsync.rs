@@ -206,11 +206,13 @@ pub(super) fn schedule(thread: &Rc<Thread>) {
         (std::mem::take(&mut *waiting), diskless)
     };
     syncs.running.set(true);
+    thread.server.replication.counters.snapshots.set(1);
     let thread = Rc::clone(thread);
     tokio::task::spawn_local(async move {
         let (group, diskless) = group;
         run(&thread, group, diskless).await;
         thread.syncs.running.set(false);
+        thread.server.replication.counters.snapshots.set(0);
         schedule(&thread);
     });
 }
@@ -256,6 +258,8 @@ struct Writer {
     chunk: Vec<u8>,
     db: Option<usize>,
     sizes: Vec<(u64, u64)>,
+    /// Keys that the walk has written.
+    keys: u64,
 }
 
 async fn run(thread: &Rc<Thread>, group: Vec<Waiting>, diskless: bool) {
@@ -318,6 +322,7 @@ async fn run(thread: &Rc<Thread>, group: Vec<Waiting>, diskless: bool) {
         chunk: Vec::with_capacity(2 * CHUNK_BYTES),
         db: None,
         sizes,
+        keys: 0,
     };
     hexad_rdb::write_header(
         &mut writer.chunk,
@@ -400,12 +405,20 @@ async fn walk(
     for index in 0..server.keyspace.len() {
         let mut cursor = WalkCursor::default();
         loop {
-            let done = step(server, index, &mut cursor, changed, writer);
+            let pace = Pace::of(server);
+            let before = writer.keys;
+            let done = step(server, index, &mut cursor, pace.work, changed, writer);
             writer.take(changed);
-            if writer.chunk.len() >= CHUNK_BYTES {
-                if result.is_ok() && !snapshot.is_running() {
-                    result = Err(given_up());
+            if result.is_ok() && !empty && !snapshot.is_running() {
+                result = Err(given_up());
+            }
+            if result.is_ok() {
+                result = pace.rest(writer.keys - before, writer).await;
+                if result.is_err() {
+                    snapshot.abort();
                 }
+            }
+            if writer.chunk.len() >= pace.chunk_bytes {
                 if result.is_ok() {
                     result = writer.flush().await;
                     if result.is_err() {
@@ -435,11 +448,13 @@ fn step(
     server: &Server,
     index: usize,
     cursor: &mut WalkCursor,
+    work: usize,
     changed: &Changed,
     writer: &mut Writer,
 ) -> bool {
     let mut partition = server.keyspace.lock(index);
-    let done = partition.walk(cursor, WALK_WORK, |db, entry| {
+    let done = partition.walk(cursor, work, |db, entry| {
+        writer.keys += 1;
         writer.select(db);
         hexad_rdb::encode_entry(&mut writer.chunk, entry, &changed.options);
     });
@@ -452,6 +467,51 @@ fn step(
 /// written is no snapshot.
 fn given_up() -> io::Error {
     io::Error::other("the data were replaced meanwhile")
+}
+
+/// How fast a snapshot is written.
+struct Pace {
+    /// Entries looked at under one lock.
+    work: usize,
+    /// Bytes that are collected before they are sent.
+    chunk_bytes: usize,
+    key_micros: u64,
+}
+
+impl Pace {
+    /// As fast as it can, but for `rdb-key-save-delay`, with which tests make it slow.
+    fn of(server: &Server) -> Self {
+        match server.config.load().replication.key_save_delay_micros {
+            0 => Self {
+                work: WALK_WORK,
+                chunk_bytes: CHUNK_BYTES,
+                key_micros: 0,
+            },
+            key_micros => Self {
+                work: 1,
+                chunk_bytes: CHUNK_BYTES / 4,
+                key_micros,
+            },
+        }
+    }
+
+    /// Rests after so many keys; fails when nobody wants the snapshot any more.
+    async fn rest(&self, keys: u64, writer: &Writer) -> io::Result<()> {
+        let mut left = Duration::from_micros(self.key_micros.saturating_mul(keys));
+        while !left.is_zero() {
+            let slice = left.min(Duration::from_millis(50));
+            tokio::time::sleep(slice).await;
+            left -= slice;
+            if writer.is_unwanted() {
+                return Err(nobody_left());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn nobody_left() -> io::Error {
+    io::Error::other("no replica is left that wants it")
 }
 
 /// Where a snapshot goes.
@@ -517,6 +577,14 @@ impl Writer {
         }
     }
 
+    /// Whether all who asked for it are gone.
+    fn is_unwanted(&self) -> bool {
+        match &self.sink {
+            Sink::Replicas(senders) => senders.iter().all(mpsc::Sender::is_closed),
+            Sink::File { promises, .. } => promises.iter().all(oneshot::Sender::is_closed),
+        }
+    }
+
     /// Sends what is collected; fails when nobody is left who wants it.
     async fn flush(&mut self) -> io::Result<()> {
         if self.chunk.is_empty() {
@@ -576,7 +644,7 @@ async fn broadcast(senders: &mut Vec<mpsc::Sender<Chunk>>, chunk: &Chunk) -> io:
         senders.swap_remove(at);
     }
     if senders.is_empty() {
-        return Err(io::Error::other("no replica is left that wants it"));
+        return Err(nobody_left());
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -105,9 +106,14 @@ pub(super) async fn run(thread: Rc<Thread>, primary: Following, failover: bool) 
         if let Err(Failure::Broken(error)) = result {
             tracing::warn!("{error}");
         }
-        lost(server);
+        let was_up = lost(server);
         thread.report();
-        tokio::time::sleep(RETRY).await;
+        if was_up {
+            // At once: the primary's backlog goes on (Redis 7.0).
+            tracing::info!("Reconnecting to MASTER {primary}");
+        } else {
+            tokio::time::sleep(RETRY).await;
+        }
     }
 }
 
@@ -121,14 +127,21 @@ pub(super) enum Failure {
     Broken(String),
 }
 
+impl Failure {
+    /// CLIENT KILL has closed the link.
+    pub(super) fn killed() -> Self {
+        Self::Broken("Connection with master lost.".to_owned())
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Broken(format!("Connection with master lost: {error}"))
     }
 }
 
-/// The link is down.
-fn lost(server: &Server) {
+/// The link is down. Whether it was up before.
+fn lost(server: &Server) -> bool {
     let replication = &server.replication;
     let was_up = {
         let mut status = replication.status();
@@ -144,6 +157,7 @@ fn lost(server: &Server) {
         tracing::info!("Caching the disconnected master state.");
     }
     replication.standing.set(Standing::LINK_UP, false);
+    was_up
 }
 
 async fn follow(thread: &Rc<Thread>, primary: &Following, failover: bool) -> Result<(), Failure> {
@@ -341,9 +355,10 @@ impl Link {
         };
         let mut incoming = Incoming::new(offset, db, limits);
         incoming.feed(&std::mem::take(&mut self.input));
-        let mut applier = Applier::new(self.server, self.socket.peer_addr().ok());
+        let mut applier = Applier::new(self.server, &self.socket);
         self.acknowledge(&incoming).await?;
         let mut acks = tokio::time::interval(ACK_EVERY);
+        let client = Arc::clone(applier.client());
         loop {
             if applier.apply(&mut incoming).await? {
                 self.acknowledge(&incoming).await?;
@@ -352,6 +367,11 @@ impl Link {
             let silent_ms = unix_ms() - replication.status().last_io_ms;
             let patience = limit.saturating_sub(Duration::from_millis(silent_ms.max(0) as u64));
             tokio::select! {
+                biased;
+                () = client.killed() => {
+                    return Err(Failure::killed());
+                }
+                _ = acks.tick() => self.acknowledge(&incoming).await?,
                 readable = self.socket.readable() => {
                     readable?;
                     let read = incoming.receive(|buffer| {
@@ -365,7 +385,6 @@ impl Link {
                     }
                     self.status(|status| status.read_offset = incoming.read_offset());
                 }
-                _ = acks.tick() => self.acknowledge(&incoming).await?,
                 () = tokio::time::sleep(patience) => {
                     return Err(Failure::Broken(
                         "MASTER timeout: no data nor PING received...".to_owned(),

@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hexad_commands::Env;
 use hexad_rdb::{Decoder, Event, Record};
@@ -139,7 +139,7 @@ async fn payload(
     transfer: &mut Transfer,
     link: &mut LinkInput<'_>,
     expected: Option<u64>,
-    mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    mut take: impl AsyncFnMut(&[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut arrived = 0;
     loop {
@@ -149,7 +149,7 @@ async fn payload(
         match transfer.step(&mut rest) {
             Ok(TransferStep::Payload(bytes)) => {
                 arrived += bytes.len() as u64;
-                take(bytes)?;
+                take(bytes).await?;
             }
             Ok(TransferStep::End) => end = true,
             Ok(TransferStep::NeedMore) => more = true,
@@ -174,7 +174,12 @@ async fn to_loader(
     loader: &mut Loader,
     expected: Option<u64>,
 ) -> Result<(), Failure> {
-    payload(transfer, link, expected, |bytes| loader.feed(bytes)).await
+    payload(transfer, link, expected, async |bytes| {
+        loader.feed(bytes)?;
+        loader.rest().await;
+        Ok(())
+    })
+    .await
 }
 
 /// A file that is removed when it is loaded.
@@ -204,7 +209,7 @@ async fn to_file(
         ))
     })?;
     let received = Received(name.into());
-    payload(transfer, link, expected, |bytes| {
+    payload(transfer, link, expected, async |bytes| {
         file.write_all(bytes).map_err(failed)
     })
     .await?;
@@ -228,6 +233,7 @@ async fn from_file(
             return Ok(());
         }
         loader.feed(&chunk[..n])?;
+        loader.rest().await;
         if said.elapsed().as_millis() > KEEPALIVE_MS {
             said = Instant::now();
             link.keep_alive().await?;
@@ -246,6 +252,8 @@ struct Loader {
     env: Env,
     now_ms: i64,
     keys: u64,
+    /// How many of the keys were rested for.
+    rested: u64,
     started: Instant,
 }
 
@@ -280,6 +288,7 @@ impl Loader {
             env: server.env(&config),
             now_ms: unix_ms(),
             keys: 0,
+            rested: 0,
             started: Instant::now(),
         }
     }
@@ -335,6 +344,15 @@ impl Loader {
             }
         }
         Ok(())
+    }
+
+    /// Rests for the keys since the last time: `key-load-delay`, with which tests make it slow.
+    async fn rest(&mut self) {
+        let keys = self.keys - std::mem::replace(&mut self.rested, self.keys);
+        let key_micros = self.server.config.load().replication.key_load_delay_micros;
+        if key_micros > 0 {
+            tokio::time::sleep(Duration::from_micros(key_micros.saturating_mul(keys))).await;
+        }
     }
 
     fn finish(self) -> Result<Loaded, Failure> {

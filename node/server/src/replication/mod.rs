@@ -63,6 +63,8 @@ pub(crate) struct Replication {
 /// What INFO counts.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    /// Snapshots for replicas that are under way: none or one.
+    pub(crate) snapshots: Gauge,
     /// `sync_full`
     pub(crate) sync_full: Gauge,
     /// `sync_partial_ok`
@@ -153,6 +155,19 @@ impl Replication {
         stream.set_output_limit(output_limit(config));
         drop(stream);
         self.notify();
+        self.note_replicas(config);
+    }
+
+    /// Looks whether enough replicas are near enough for writes.
+    fn note_replicas(&self, config: &Config) {
+        let settings = &config.replication;
+        let wanted = settings.min_replicas_to_write;
+        let lag = settings.min_replicas_max_lag_s;
+        let too_few = wanted > 0
+            && lag > 0
+            && !self.standing().contains(Standing::REPLICA)
+            && self.hub().acks.count_good(lag, self.now()) < wanted;
+        self.standing.set(Standing::TOO_FEW_REPLICAS, too_few);
     }
 
     /// Bytes of the backlog, and of all that is kept of the stream for whoever reads it.

@@ -225,9 +225,9 @@ impl Thread {
             return;
         };
         let replication = &self.server.replication;
-        let link = {
+        let (link, syncs) = {
             let status = replication.status();
-            match (status.state, status.was_up) {
+            let link = match (status.state, status.was_up) {
                 (LinkState::Connected, _) => PrimaryLink::Up {
                     heard_ms: status.in_sync_ms as Millis,
                 },
@@ -235,11 +235,17 @@ impl Thread {
                     heard_ms: status.in_sync_ms as Millis,
                 },
                 _ => PrimaryLink::Never,
-            }
+            };
+            (link, status.state == LinkState::Sync)
+        };
+        // A replica without data yet is at offset 0: so the others do not send clients to it.
+        let offset = match syncs {
+            true => 0,
+            false => replication.stream().offset(),
         };
         cluster.set_replication(ReplicationState {
             term: self.term.get(),
-            offset: replication.stream().offset(),
+            offset,
             link,
         });
     }
@@ -347,19 +353,8 @@ impl Thread {
 
     /// Looks whether enough replicas are near enough for writes.
     pub(super) fn note_replicas(&self) {
-        let replication = &self.server.replication;
         let config = self.server.config.load();
-        let settings = &config.replication;
-        let wanted = settings.min_replicas_to_write;
-        let lag = settings.min_replicas_max_lag_s;
-        let too_few = wanted > 0 && lag > 0 && {
-            let hub = replication.hub();
-            hub.acks.count_good(lag, self.now()) < wanted
-        };
-        let flag = Standing::TOO_FEW_REPLICAS;
-        replication
-            .standing
-            .set(flag, too_few && !self.is_replica());
+        self.server.replication.note_replicas(&config);
     }
 
     // ---- FAILOVER --------------------------------------------------------------------------------

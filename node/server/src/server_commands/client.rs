@@ -13,8 +13,7 @@ use crate::pause::Cause;
 use crate::session::{Flow, ReplyMode, Session, Wait};
 use crate::worker::Worker;
 
-/// The kinds of clients that CLIENT LIST TYPE and CLIENT KILL TYPE name. All of hexad's are
-/// normal ones so far.
+/// The kinds of clients that CLIENT LIST TYPE and CLIENT KILL TYPE name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Normal,
@@ -24,6 +23,17 @@ enum Kind {
 }
 
 impl Kind {
+    fn of(client: &Client) -> Self {
+        let flags = client.live.flags.load(Relaxed);
+        if flags & flag::PRIMARY != 0 {
+            Self::Master
+        } else if flags & flag::REPLICA != 0 {
+            Self::Replica
+        } else {
+            Self::Normal
+        }
+    }
+
     fn parse(text: &[u8]) -> Option<Self> {
         match text.to_ascii_lowercase().as_slice() {
             b"normal" => Some(Self::Normal),
@@ -54,11 +64,14 @@ pub(super) fn list(session: &Session, worker: &mut Worker, args: Args<'_>) -> Fl
     session.publish_now(worker, "client|list");
     let clients: Vec<Arc<Client>> = match args.get(2).map(<[u8]>::to_ascii_lowercase).as_deref() {
         None => session.server.clients.all(),
-        Some(b"type") if args.len() == 4 => match Kind::parse(&args[3]) {
-            Some(Kind::Normal) => session.server.clients.all(),
-            Some(_) => Vec::new(),
-            None => return unknown_kind(worker, &args[3]),
-        },
+        Some(b"type") if args.len() == 4 => {
+            let Some(kind) = Kind::parse(&args[3]) else {
+                return unknown_kind(worker, &args[3]);
+            };
+            let mut clients = session.server.clients.all();
+            clients.retain(|client| Kind::of(client) == kind);
+            clients
+        }
         Some(b"id") if args.len() > 3 => {
             let mut clients = Vec::new();
             for text in args.slice(3) {
@@ -97,7 +110,7 @@ impl Filter<'_> {
             && self
                 .laddr
                 .is_none_or(|laddr| laddr == client.laddr.as_bytes())
-            && self.kind.is_none_or(|kind| kind == Kind::Normal)
+            && self.kind.is_none_or(|kind| kind == Kind::of(client))
             && !(self.skip_me && client.id == me)
     }
 }

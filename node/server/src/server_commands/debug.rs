@@ -19,7 +19,7 @@ const NOT_ALLOWED: &str = "ERR DEBUG command not allowed. If the enable-debug-co
      option in the configuration file, and then restart the server.";
 
 /// DEBUG HELP: a syntax line, then what it does.
-const HELP: [(&str, &str); 13] = [
+const HELP: [(&str, &str); 14] = [
     ("CHANGE-REPL-ID", "Give the dataset's history a new id."),
     (
         "DIGEST",
@@ -28,6 +28,10 @@ const HELP: [(&str, &str); 13] = [
     (
         "DIGEST-VALUE <key> [<key> ...]",
         "Show a digest of each key's value.",
+    ),
+    (
+        "DROP-CLUSTER-PACKET-FILTER <type>",
+        "Drop the frames of the cluster bus of this type; -1 lets all through.",
     ),
     ("ERROR <text>", "Answer with this error."),
     (
@@ -57,13 +61,12 @@ const HELP: [(&str, &str); 13] = [
 ];
 
 /// Subcommands of Redis 7.0 about what hexad does not have.
-const ABSENT: [&[u8]; 18] = [
+const ABSENT: [&[u8]; 17] = [
     b"aof-flush-sleep",
     b"assert",
     b"client-eviction",
     b"config-rewrite-force-all",
     b"crash-and-recover",
-    b"drop-cluster-packet-filter",
     b"listpack",
     b"loadaof",
     b"mallctl",
@@ -123,6 +126,15 @@ pub(super) fn run(session: &mut Session, worker: &mut Worker, args: Args<'_>) ->
         }
         (b"change-repl-id", 2) => {
             session.server.replication.change_id();
+            worker.reply.ok();
+        }
+        (b"drop-cluster-packet-filter", 3) => {
+            let Some(number) = hexad_resp::parse_i64(&args[2]) else {
+                return super::error(worker, "ERR value is not an integer or out of range");
+            };
+            if let Some(cluster) = &session.server.cluster {
+                cluster.drop_frames(number);
+            }
             worker.reply.ok();
         }
         (absent, _) if ABSENT.contains(&absent) => {

@@ -96,10 +96,10 @@ pub(super) fn psync(session: &mut Session, worker: &mut Worker, args: Args<'_>) 
     let is_psync = args.len() > 1;
     let ip = session.client.ip().to_owned();
     let name = session.replica.name(&ip);
-    if !session.world {
+    if !session.world && !session.took_over {
         tracing::info!("Replica {name} asks for synchronization");
     }
-    if is_psync {
+    if is_psync && !session.world && !session.took_over {
         let (request, line) = {
             let stream = replication.stream();
             let is_replica = standing.contains(Standing::REPLICA);
@@ -122,12 +122,14 @@ pub(super) fn psync(session: &mut Session, worker: &mut Worker, args: Args<'_>) 
         pending_output: !worker.reply.is_empty(),
     };
     if let Some(text) = hexad_replication::refuse_sync(&state, &session.replica) {
+        session.took_over = false;
         return super::error(worker, text);
     }
     if !session.world {
         // Workers begin to append to the stream between two batches.
         return Flow::Again(Wait::World);
     }
+    session.took_over = false;
     let start = if is_psync {
         match answer(session, worker, args, &name) {
             Ok(start) => start,
@@ -194,7 +196,8 @@ fn answer(
 }
 
 /// PSYNC … FAILOVER: become a primary, then try the command again.
-fn promote_first(session: &Session) -> Flow {
+fn promote_first(session: &mut Session) -> Flow {
+    session.took_over = true;
     let (done, changed) = oneshot::channel();
     let order = Order::Promote { done: Some(done) };
     session.server.replication.order(order);
