@@ -33,6 +33,10 @@ const BATCH: usize = 64;
 /// Runs of which the shortest pause of each operation counts.
 const RUNS: usize = 4;
 
+/// A partition on a cache line of its own, as the server keeps it.
+#[repr(align(64))]
+struct Cell(Partition);
+
 fn key_of(id: u64) -> [u8; 16] {
     let mut key = *b"key:000000000000";
     let mut rest = id;
@@ -119,7 +123,7 @@ fn insert(db: DbMut<'_>, key: &[u8], hash: KeyHash) {
 /// Calls `work` for random keys in batches, with or without prefetching, and prints the time of each.
 fn rounds(
     what: &str,
-    (partitions, keys): (&mut [Partition], u64),
+    (partitions, keys): (&mut [Cell], u64),
     seed: &HashSeed,
     prefetch: bool,
     mut work: impl FnMut(DbMut<'_>, &[u8], KeyHash),
@@ -140,7 +144,7 @@ fn rounds(
 
 fn run_batch(
     batch: &[[u8; 16]],
-    partitions: &mut [Partition],
+    partitions: &mut [Cell],
     seed: &HashSeed,
     prefetch: bool,
     work: &mut impl FnMut(DbMut<'_>, &[u8], KeyHash),
@@ -156,13 +160,13 @@ fn run_batch(
         let hashes = &hashes[..batch.len()];
         hashes
             .iter()
-            .for_each(|&(at, hash)| partitions[at].db(0).prefetch_cells(hash));
+            .for_each(|&(at, hash)| partitions[at].0.db(0).prefetch_cells(hash));
         hashes
             .iter()
-            .for_each(|&(at, hash)| partitions[at].db(0).prefetch_entry(hash));
+            .for_each(|&(at, hash)| partitions[at].0.db(0).prefetch_entry(hash));
     }
     for (key, (at, hash)) in batch.iter().zip(hashes) {
-        work(partitions[at].db_mut(0), key, hash);
+        work(partitions[at].0.db_mut(0), key, hash);
     }
 }
 
@@ -177,13 +181,13 @@ fn partition_of(key: &[u8; 16]) -> usize {
 fn many_partitions() {
     let seed = HashSeed::new(1, 2);
     let before = allocated_bytes();
-    let mut partitions: Vec<Partition> = (0..PARTITIONS)
-        .map(|_| Partition::new(1, seed.clone()))
+    let mut partitions: Vec<Cell> = (0..PARTITIONS)
+        .map(|_| Cell(Partition::new(1, seed.clone())))
         .collect();
     for id in 0..KEYS {
         let key = key_of(id);
         insert(
-            partitions[partition_of(&key)].db_mut(0),
+            partitions[partition_of(&key)].0.db_mut(0),
             &key,
             seed.hash(&key),
         );
@@ -197,7 +201,7 @@ fn many_partitions() {
     load(&partitions, &seed);
 }
 
-fn measure_rounds(partitions: &mut [Partition], seed: &HashSeed) {
+fn measure_rounds(partitions: &mut [Cell], seed: &HashSeed) {
     for keys in [1000, KEYS] {
         println!(" of these, {keys} chosen at random");
         for prefetch in [false, true] {
@@ -253,14 +257,14 @@ fn write(buffer: &mut Vec<u8>, entry: &Entry) {
 }
 
 /// Snapshots of the partitions: one without writes, one all of whose keys are overwritten first.
-fn snapshots(partitions: &mut [Partition], seed: &HashSeed) {
+fn snapshots(partitions: &mut [Cell], seed: &HashSeed) {
     let each = |nanos: u64| nanos as f64 / KEYS as f64;
     for overwrite in [false, true] {
-        let epoch = partitions[0].epoch() + 1;
+        let epoch = partitions[0].0.epoch() + 1;
         let snapshot = Snapshot::new(epoch, Writer(Mutex::default()));
         partitions
             .iter_mut()
-            .for_each(|partition| partition.enter(&snapshot));
+            .for_each(|partition| partition.0.enter(&snapshot));
         if overwrite {
             for round in [
                 "while a snapshot runs: first",
@@ -270,7 +274,7 @@ fn snapshots(partitions: &mut [Partition], seed: &HashSeed) {
                 for id in 0..KEYS {
                     let key = key_of(id);
                     insert(
-                        partitions[partition_of(&key)].db_mut(0),
+                        partitions[partition_of(&key)].0.db_mut(0),
                         &key,
                         seed.hash(&key),
                     );
@@ -283,7 +287,9 @@ fn snapshots(partitions: &mut [Partition], seed: &HashSeed) {
             let mut cursor = WalkCursor::default();
             loop {
                 let before = cpu_ns();
-                let done = partition.walk(&mut cursor, 128, |_, entry| write(&mut buffer, entry));
+                let done = partition
+                    .0
+                    .walk(&mut cursor, 128, |_, entry| write(&mut buffer, entry));
                 longest = longest.max(cpu_ns() - before);
                 if done {
                     break;
@@ -297,21 +303,21 @@ fn snapshots(partitions: &mut [Partition], seed: &HashSeed) {
 }
 
 /// Loads the keys into new partitions, in random order and in that of a walk.
-fn load(from: &[Partition], seed: &HashSeed) {
+fn load(from: &[Cell], seed: &HashSeed) {
     let mut ids: Vec<u64> = (0..KEYS).collect();
     ids.shuffle(&mut SmallRng::seed_from_u64(5));
     let shuffled: Vec<Vec<u8>> = ids.iter().map(|&id| key_of(id).to_vec()).collect();
-    let entries = from.iter().flat_map(|partition| partition.db(0).iter());
+    let entries = from.iter().flat_map(|partition| partition.0.db(0).iter());
     let ordered: Vec<Vec<u8>> = entries.map(|entry| entry.key().to_vec()).collect();
     for (order, keys) in [("random", shuffled), ("a dump's", ordered)] {
-        let mut partitions: Vec<Partition> = (0..PARTITIONS)
-            .map(|_| Partition::new(1, seed.clone()))
+        let mut partitions: Vec<Cell> = (0..PARTITIONS)
+            .map(|_| Cell(Partition::new(1, seed.clone())))
             .collect();
         let start = cpu_ns();
         for key in keys {
             let at = partition_of(key.first_chunk().expect("16 bytes"));
             let entry = OwnedEntry::string(&key, &[b'v'; 64], None).expect("short");
-            let loaded = partitions[at].db_mut(0).load(entry, seed.hash(&key));
+            let loaded = partitions[at].0.db_mut(0).load(entry, seed.hash(&key));
             loaded.expect("each key once");
         }
         let nanos = (cpu_ns() - start) as f64 / KEYS as f64;

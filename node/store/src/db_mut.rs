@@ -197,9 +197,7 @@ impl<'a> DbMut<'a> {
 
     /// Makes all entries current, those that a running snapshot still needs by way of its pre-images.
     pub(crate) fn settle(&mut self) {
-        self.db
-            .iter()
-            .for_each(|entry| self.marks.before_change(entry));
+        self.db.iter().for_each(|entry| self.marks.settle(entry));
     }
 
     /// The same, borrowed for less long.

@@ -40,7 +40,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::entry::Entry;
+use crate::entry::{Entry, OwnedEntry};
 use crate::partition::Partition;
 
 /// Entries look as costly to a walk as one more for each so many bytes of theirs.
@@ -140,7 +140,14 @@ impl<'a> Marks<'a> {
 
     /// To be called before an entry of the table changes or goes.
     #[inline]
-    pub(crate) fn before_change(&self, entry: &Entry) {
+    pub(crate) fn before_change(&self, entry: &OwnedEntry) {
+        if entry.generation() != self.generation {
+            self.keep(entry);
+        }
+    }
+
+    /// Passes on what a snapshot has not got yet, and makes it current.
+    pub(crate) fn settle(&self, entry: &Entry) {
         if entry.generation() != self.generation {
             self.keep(entry);
         }

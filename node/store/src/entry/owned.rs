@@ -7,8 +7,9 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 
 use super::{
-    EMBEDDED_MAX_BYTES, EMBSTR_MAX_BYTES, ENTRY_ALIGN, Entry, HAS_EXPIRY, Header, KEY_MAX_BYTES,
-    KIND_MASK, Kind, TooLong, Value, ValueRef, check_value_len, entry_at, expiry_bytes, used_bytes,
+    EMBEDDED_MAX_BYTES, EMBSTR_MAX_BYTES, ENTRY_ALIGN, Entry, GENERATION, HAS_EXPIRY, Header,
+    KEY_MAX_BYTES, KIND_MASK, Kind, TooLong, Value, ValueRef, check_value_len, entry_at,
+    expiry_bytes, used_bytes,
 };
 use crate::heap_string::HeapString;
 use crate::size_class;
@@ -136,6 +137,12 @@ impl OwnedEntry {
             self.write_embedded_at(offset, bytes, new_len);
         }
         Ok(new_len)
+    }
+
+    /// [`Entry::generation`], which here needs nothing but the header.
+    #[inline]
+    pub(crate) fn generation(&self) -> bool {
+        self.header().meta.get() & GENERATION != 0
     }
 
     /// Where the entry is, as long as it is not changed.

@@ -304,7 +304,7 @@ fn a_snapshot_is_the_model_at_the_cut() {
                 }
                 let marks = Marks::new(Some(&*snapshot), 0);
                 cursor = pair.table.walk(cursor, rng.random_range(1..50), |entry| {
-                    marks.before_change(entry);
+                    marks.settle(entry);
                     1
                 });
                 if cursor == 0 {
