@@ -11,7 +11,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::net::{RecvFlags, SendFlags};
@@ -20,6 +19,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::clients::{Client, NewClient, counted_output, flag};
 use crate::config::ClientClass;
+use crate::gate;
 use crate::replication::{HandOver, Order};
 use crate::server::Server;
 use crate::session::{Session, Stop, ToReplica, Wait};
@@ -29,8 +29,6 @@ use crate::worker::{self, Worker, unix_ms};
 const MIN_INPUT_BYTES: usize = 16 * 1024;
 /// An idle connection keeps no input buffer above this.
 const INPUT_KEPT_BYTES: usize = 64 * 1024;
-/// How soon a command that needs the world stopped tries again.
-const WORLD_RETRY: Duration = Duration::from_micros(200);
 
 /// An accepted socket on its way to a worker.
 #[derive(Debug)]
@@ -328,7 +326,7 @@ impl Connection {
             Wait::Reply(reply) => Blocked::Reply(reply),
             Wait::Unpaused => Blocked::Retry(Box::pin(server.pause.ended())),
             Wait::Until(over) => Blocked::Retry(over),
-            Wait::World => Blocked::Retry(Box::pin(tokio::time::sleep(WORLD_RETRY))),
+            Wait::World => Blocked::Retry(Box::pin(tokio::time::sleep(gate::RETRY))),
         });
         // The loop of `drive` polls it next; nothing else would wake this task for it.
         cx.waker().wake_by_ref();

@@ -9,7 +9,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hexad_commands::{Command, CommandFlags, Expiry, Handler};
 use hexad_replication::{Incoming, Unit, UnitKind};
@@ -18,14 +17,13 @@ use tokio::net::TcpStream;
 
 use super::link::Failure;
 use crate::clients::{Client, NewClient, flag};
+use crate::gate;
 use crate::server::Server;
 use crate::session::Session;
 use crate::worker::{self, Worker, unix_ms};
 
 /// Commands cut at a time, and applied before others have a turn.
 const BATCH_COMMANDS: usize = 64;
-/// How soon a command that needs the world stopped tries again.
-const WORLD_RETRY: Duration = Duration::from_micros(200);
 
 /// Applies a stream. It shows as a client while it exists.
 pub(super) struct Applier {
@@ -147,7 +145,7 @@ impl Applier {
                 drop(world);
                 return unit.end;
             }
-            tokio::time::sleep(WORLD_RETRY).await;
+            tokio::time::sleep(gate::RETRY).await;
         }
     }
 

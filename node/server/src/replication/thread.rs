@@ -14,15 +14,13 @@ use super::feeder::{self, HandOver};
 use super::fullsync::{self, Syncs};
 use super::role::Following;
 use super::{LinkState, Standing, link, new_id, write_log};
-use crate::gate::World;
+use crate::gate::{self, World};
 use crate::pause::{Cause, Paused};
 use crate::server::Server;
 use crate::worker::{self, unix_ms};
 
 /// How often the thread looks after what happens by time.
 const TICK: Duration = Duration::from_millis(100);
-/// How soon another attempt to stop the world is made.
-const WORLD_RETRY: Duration = Duration::from_micros(200);
 /// How long writes rest for FAILOVER at most, where nothing else is said: until it ends.
 const FAILOVER_PAUSE_MS: i64 = i64::MAX / 4;
 
@@ -100,7 +98,7 @@ pub(super) async fn stop_world(server: &'static Server) -> World<'static> {
         if let Some(world) = server.gates.try_stop() {
             return world;
         }
-        tokio::time::sleep(WORLD_RETRY).await;
+        tokio::time::sleep(gate::RETRY).await;
     }
 }
 
