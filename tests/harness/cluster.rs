@@ -164,11 +164,19 @@ impl Cluster {
     fn check_agreed(&self) -> Result<(), String> {
         let mut views = BTreeSet::new();
         for index in 0..self.len() {
-            let info = self.info(index);
+            let reply = self.nodes[index].cmd("CLUSTER INFO");
+            if reply.is_error() {
+                return Err(format!("node {index} says {}", reply.text()));
+            }
+            let info = ClusterInfo::parse(&reply.text());
             if info.get("cluster_state") != "ok" {
                 return Err(format!("the state of node {index} is {info:?}"));
             }
-            let view = self.view(index);
+            let reply = self.nodes[index].cmd("CLUSTER NODES");
+            if reply.is_error() {
+                return Err(format!("node {index} says {}", reply.text()));
+            }
+            let view = parse_nodes(&reply.text());
             if view.len() != self.len() {
                 return Err(format!("node {index} knows {} nodes", view.len()));
             }

@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::ledger::Window;
-use crate::load::Load;
+use crate::load::{Load, fill};
 use crate::say;
 use crate::shards::{Shard, check_by_redis_cli, shards, wait_equal, wait_promoted};
 
@@ -18,6 +18,8 @@ const NODES: usize = 6;
 /// How old a write that only its primary has may be: replication is asynchronous, and how late it
 /// is depends on the machine. What WAIT acknowledged is not measured by it.
 const LAG: Duration = Duration::from_secs(1);
+/// Keys that are there from the beginning.
+const FILL: usize = 60_000;
 /// A replica that is not promoted by then never will be.
 const PROMOTION_LIMIT: Duration = Duration::from_secs(40);
 /// Time under load between two faults, and after a promotion, at most.
@@ -38,6 +40,10 @@ pub(crate) enum Fault {
     Mute,
     /// They are alone, and not, and alone again, in quick change.
     Flap,
+    /// Some replicas are alone, and no primary.
+    LoseReplicas,
+    /// CLUSTER FAILOVER: its replica takes over, and not a single write may be lost.
+    HandOver,
 }
 
 /// A cluster under load, and what breaks it.
@@ -85,7 +91,9 @@ impl Field {
         cluster.create_by_redis_cli(1);
         cluster.wait_agreed();
         let addresses = cluster.nodes().iter().map(Server::socket_address);
-        let load = Some(Load::start(addresses.collect(), seed));
+        let addresses: Vec<_> = addresses.collect();
+        fill(&addresses, FILL);
+        let load = Some(Load::start(addresses, seed));
         let rng = SmallRng::seed_from_u64(seed);
         let windows = Vec::new();
         Self {
@@ -96,6 +104,17 @@ impl Field {
             seed,
             windows,
         }
+    }
+
+    /// Takes away a write that was acknowledged, and tells what the check says of it.
+    pub(crate) fn drop_a_write(&mut self) -> (String, String) {
+        self.check(None);
+        self.rest();
+        let load = self.load.as_ref().expect("it runs");
+        let _paused = load.pause();
+        let key = load.drop_a_write();
+        let reason = load.check(&self.windows).expect_err("the loss is noticed");
+        (key, reason)
     }
 
     /// Lets the faults happen, in an order of their own, and checks after each.
@@ -116,6 +135,8 @@ impl Field {
             match fault {
                 Fault::Kill => self.kill(shard),
                 Fault::Stop => self.stop(shard),
+                Fault::HandOver => self.hand_over(shard),
+                Fault::LoseReplicas => self.lose_replicas(shard, &shards),
                 Fault::Isolate | Fault::Deafen | Fault::Mute | Fault::Flap => {
                     self.partition(fault, shard, &shards);
                 }
@@ -127,7 +148,9 @@ impl Field {
             ));
         }
         let load = self.load.take().expect("it is ended only here");
-        let settled = load.finish(&self.windows);
+        let settled = load
+            .finish(&self.windows)
+            .unwrap_or_else(|reason| panic!("{reason}"));
         say(&format!(
             "chaos: seed {}, {} faults, {settled} older keys as they were",
             self.seed,
@@ -195,6 +218,26 @@ impl Field {
         }
     }
 
+    fn lose_replicas(&mut self, shard: Shard, shards: &[Shard]) {
+        let mut alone = vec![shard.replica];
+        let others = shards.iter().filter(|other| **other != shard);
+        alone.extend(
+            others
+                .filter(|_| self.rng.random_bool(0.3))
+                .map(|other| other.replica),
+        );
+        self.cut(&alone, true, true);
+        thread::sleep(self.cluster.node_timeout() * 2);
+        self.rest();
+        self.heal();
+    }
+
+    fn hand_over(&mut self, shard: Shard) {
+        self.cluster[shard.replica].conn().ok("CLUSTER FAILOVER");
+        self.wait_promoted(shard);
+        self.rest();
+    }
+
     fn cut(&self, alone: &[usize], outward: bool, inward: bool) {
         let network = self.network.as_ref().expect("partitions have a network");
         for &inner in alone {
@@ -257,6 +300,7 @@ impl Field {
         wait_equal(&self.cluster, &shards);
         check_by_redis_cli(&self.cluster);
         let tally = load.check(&self.windows);
+        let tally = tally.unwrap_or_else(|reason| panic!("{reason}"));
         say(&format!("  {tally:?}"));
     }
 }

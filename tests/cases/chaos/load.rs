@@ -95,12 +95,12 @@ impl Load {
     }
 
     /// Compares what the clients were told since the check before the last with the data, and
-    /// gives them new keys. The clients rest.
-    ///
-    /// # Panics
-    /// If the data are not what they must be.
-    pub(crate) fn check(&self, windows: &[Window]) -> Tally {
-        self.fail_on_breaches();
+    /// gives them new keys. The clients rest. An error tells what is not as it must be.
+    pub(crate) fn check(&self, windows: &[Window]) -> Result<Tally, String> {
+        let breaches = self.shared.breaches.lock().expect("no client panics");
+        if !breaches.is_empty() {
+            return Err(breaches.join("\n"));
+        }
         let mut tally = Tally::default();
         let mut reader = Wire::new(&self.shared.nodes);
         for book in &self.shared.books {
@@ -110,9 +110,9 @@ impl Load {
             book.generation += 1;
             for (key, (_, log)) in &book.logs {
                 let value = reader.value(key);
-                let lost = log.check_final(&value, windows).unwrap_or_else(|breach| {
-                    panic!("{key}: {breach}\nvalue: {value}\n{log:#?}\n{windows:#?}")
-                });
+                let lost = log.check_final(&value, windows).map_err(|breach| {
+                    format!("{key}: {breach}\nvalue: {value}\n{log:#?}\n{windows:#?}")
+                })?;
                 let (acknowledged, everywhere) = log.acknowledged();
                 tally.acknowledged += acknowledged;
                 tally.everywhere += everywhere;
@@ -126,34 +126,68 @@ impl Load {
                 book.settled.insert(key, value);
             }
         }
-        tally
+        Ok(tally)
     }
 
-    /// Ends the clients, and compares all data there are with the ledger.
-    ///
-    /// # Panics
-    /// If the data are not what they must be.
-    pub(crate) fn finish(mut self, windows: &[Window]) -> usize {
+    /// Ends the clients, and compares all data there are with the ledger. Gives the number of keys
+    /// that were checked before and are as they were.
+    pub(crate) fn finish(mut self, windows: &[Window]) -> Result<usize, String> {
         self.shared.ended.store(true, Ordering::Relaxed);
         for client in self.clients.drain(..) {
             client.join().expect("no client panics");
         }
-        self.check(windows);
+        self.check(windows)?;
         let mut reader = Wire::new(&self.shared.nodes);
         let mut settled = 0;
         for book in &self.shared.books {
             for (key, expected) in &book.lock().expect("no client panics").settled {
                 let value = reader.value(key);
-                assert_eq!(&value, expected, "{key} has changed since its last check");
+                if &value != expected {
+                    return Err(format!("{key} was {expected} at its check and is {value}"));
+                }
                 settled += 1;
             }
         }
-        settled
+        Ok(settled)
     }
 
-    fn fail_on_breaches(&self) {
-        let breaches = self.shared.breaches.lock().expect("no client panics");
-        assert!(breaches.is_empty(), "{}", breaches.join("\n"));
+    /// Takes the last write away from a key, behind the clients' backs, as a server would that has
+    /// a fault; gives the key.
+    pub(crate) fn drop_a_write(&self) -> String {
+        let mut wire = Wire::new(&self.shared.nodes);
+        let book = self.shared.books[0].lock().expect("no client panics");
+        let keys = book.logs.keys();
+        let mut values = keys.map(|key| (key.clone(), wire.value(key)));
+        let (key, value) = values
+            .find(|(_, value)| !value.is_empty())
+            .expect("a write");
+        let body = value.trim_end_matches(';');
+        let kept = body.rfind(';').map_or("", |end| &body[..=end]);
+        let answer = wire.call(&["SET", &key, kept]);
+        assert!(
+            matches!(answer, Answer::Reply { .. }),
+            "{key} cannot be set"
+        );
+        key
+    }
+}
+
+/// Fills a cluster, so that there is something to synchronise.
+pub(crate) fn fill(nodes: &[SocketAddr], keys: usize) {
+    const AT_ONCE: usize = 100;
+    let mut wire = Wire::new(nodes);
+    let value = "x".repeat(200);
+    for tag in 0..keys / AT_ONCE {
+        let names: Vec<_> = (0..AT_ONCE)
+            .map(|n| format!("fill:{{{tag}}}:{n}"))
+            .collect();
+        let mut args = vec!["MSET"];
+        args.extend(names.iter().flat_map(|name| [name.as_str(), &value]));
+        let answer = wire.call(&args);
+        assert!(
+            matches!(answer, Answer::Reply { .. }),
+            "the cluster can be filled"
+        );
     }
 }
 

@@ -16,6 +16,18 @@ use std::time::{Duration, SystemTime};
 
 use faults::{Fault, Field};
 
+/// The ledger is no use if it does not notice.
+#[test]
+fn a_dropped_write_is_noticed() {
+    let mut field = Field::on_this_machine(node_timeout(), seed());
+    let (key, reason) = field.drop_a_write();
+    let said = reason.lines().next().unwrap_or_default();
+    assert!(
+        said.starts_with(&key) && said.contains("and is lost"),
+        "{reason}"
+    );
+}
+
 #[test]
 #[ignore = "takes minutes; scripts/chaos runs it"]
 fn killed_and_stopped_primaries() {
@@ -23,6 +35,7 @@ fn killed_and_stopped_primaries() {
     let mut field = Field::on_this_machine(node_timeout(), seed());
     let mut faults = vec![Fault::Kill; kills];
     faults.extend(vec![Fault::Stop; stops]);
+    faults.extend(vec![Fault::HandOver; stops.div_ceil(2)]);
     field.run(faults);
 }
 
@@ -38,7 +51,13 @@ fn partitions() {
             return;
         }
     };
-    let kinds = [Fault::Isolate, Fault::Deafen, Fault::Mute, Fault::Flap];
+    let kinds = [
+        Fault::Isolate,
+        Fault::Deafen,
+        Fault::Mute,
+        Fault::Flap,
+        Fault::LoseReplicas,
+    ];
     field.run(kinds.into_iter().cycle().take(count).collect());
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hexad_tests::{Cluster, redis_cli, wait_until};
+use hexad_tests::{Cluster, parse_nodes, redis_cli, wait_until};
 
 /// By then a replica has all that its primary has, when nobody writes.
 const EQUAL_LIMIT: Duration = Duration::from_secs(30);
@@ -35,11 +35,17 @@ pub(crate) fn shards(cluster: &Cluster) -> Vec<Shard> {
     shards
 }
 
-/// Whether a node says of itself that it is a primary with slots. A node that does not answer is
-/// none.
-pub(crate) fn is_primary(cluster: &Cluster, index: usize) -> bool {
-    let me = cluster.seen_by(index, index);
-    me.has("master") && !me.slots.is_empty()
+/// Whether a node says of itself that it is a primary with slots.
+fn is_primary(cluster: &Cluster, index: usize) -> bool {
+    let reply = cluster[index].cmd("CLUSTER NODES");
+    // It may be loading.
+    let lines = if reply.is_error() {
+        Vec::new()
+    } else {
+        parse_nodes(&reply.text())
+    };
+    let mut own = lines.iter().filter(|line| line.has("myself"));
+    own.any(|me| me.has("master") && !me.slots.is_empty())
 }
 
 /// `redis-cli --cluster check` has nothing to complain of.
