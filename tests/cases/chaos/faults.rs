@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use crate::ledger::Window;
 use crate::load::{Load, fill};
 use crate::say;
-use crate::shards::{Shard, check_by_redis_cli, shards, wait_equal, wait_promoted};
+use crate::shards::{Shard, check_by_redis_cli, shards, wait_equal, wait_linked, wait_promoted};
 
 /// Three primaries with a replica each.
 const NODES: usize = 6;
@@ -209,11 +209,13 @@ impl Field {
             }
             _ => {
                 self.cut(&alone, fault != Fault::Deafen, fault != Fault::Mute);
+                // A loaded machine takes its time to cut.
+                let apart = Instant::now();
                 self.wait_promoted(shard);
                 self.rest();
                 self.heal();
                 // By then it has counted itself in the minority.
-                self.admit(shard.primary, cut, cut + 3 * timeout);
+                self.admit(shard.primary, cut, apart + 3 * timeout);
             }
         }
     }
@@ -288,6 +290,7 @@ impl Field {
     /// and how many windows there were before.
     fn check(&mut self, hit: Option<(Shard, usize)>) {
         self.cluster.wait_agreed();
+        wait_linked(&self.cluster);
         let shards = shards(&self.cluster);
         if let Some((hit, admitted)) = hit
             && shards.iter().any(|shard| shard.primary == hit.primary)

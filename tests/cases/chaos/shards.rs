@@ -48,6 +48,20 @@ fn is_primary(cluster: &Cluster, index: usize) -> bool {
     own.any(|me| me.has("master") && !me.slots.is_empty())
 }
 
+/// Waits until every replica follows its primary. Until then it may be loading, and refuse commands.
+pub(crate) fn wait_linked(cluster: &Cluster) {
+    cluster.wait("the replicas follow", EQUAL_LIMIT, |_| {
+        for index in 0..cluster.len() {
+            let is_replica = field(cluster, index, "role") == "slave";
+            let link = field(cluster, index, "master_link_status");
+            if is_replica && link != "up" {
+                return Err(format!("the link of node {index} is {link}"));
+            }
+        }
+        Ok(())
+    });
+}
+
 /// `redis-cli --cluster check` has nothing to complain of.
 pub(crate) fn check_by_redis_cli(cluster: &Cluster) {
     let text = redis_cli(&["--cluster", "check", &cluster[0].address()]);
