@@ -16,7 +16,7 @@ use crate::listener::{self, Listener};
 use crate::log::Role;
 use crate::replication::{Following, Order};
 use crate::server::{Parts, Server};
-use crate::{cluster, info, log, memory, process, replication, worker};
+use crate::{cluster, info, log, memory, process, replication, shutdown, worker};
 
 /// How often rates are sampled (Redis 7.0: every 100 ms).
 const SAMPLE_EVERY: Duration = Duration::from_millis(100);
@@ -246,12 +246,17 @@ async fn main_loop(sockets: Sockets, server: &'static Server) {
             return;
         }
     };
-    tokio::select! {
-        _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
-        _ = interrupt.recv() => tracing::warn!("Received SIGINT scheduling shutdown..."),
-        () = server.shutdown.requested() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
+            _ = interrupt.recv() => tracing::warn!("Received SIGINT scheduling shutdown..."),
+            () = server.shutdown.requested() => {}
+        }
+        tracing::warn!("User requested shutdown...");
+        if shutdown::wait_for_replicas(server).await {
+            return;
+        }
     }
-    tracing::warn!("User requested shutdown...");
 }
 
 /// Samples rates and memory, and looks after clients.

@@ -29,13 +29,15 @@ pub(crate) enum Cause {
     Client,
     /// A failover by hand, of a stand-alone server or in a cluster.
     Failover,
+    /// The end of the process, which waits for replicas.
+    Shutdown,
 }
 
 /// The pauses of this process. They are changed only while the world is stopped, so that no
 /// command that they forbid is still running when CLIENT PAUSE is answered.
 #[derive(Debug, Default)]
 pub(crate) struct Pause {
-    causes: [Slot; 2],
+    causes: [Slot; 3],
     ended: Notify,
 }
 
@@ -65,12 +67,15 @@ impl Pause {
     /// What is paused at `now_ms`.
     #[inline]
     pub(crate) fn state(&self, now_ms: i64) -> Paused {
-        let [client, failover] = &self.causes;
-        match (client.state(now_ms), failover.state(now_ms)) {
-            (Paused::Nothing, state) | (state, Paused::Nothing) => state,
-            (Paused::All, _) | (_, Paused::All) => Paused::All,
-            (Paused::Writes, Paused::Writes) => Paused::Writes,
+        let mut strongest = Paused::Nothing;
+        for slot in &self.causes {
+            match slot.state(now_ms) {
+                Paused::Nothing => {}
+                Paused::Writes if strongest == Paused::All => {}
+                state => strongest = state,
+            }
         }
+        strongest
     }
 
     /// Pauses until `until_ms`. A pause that is on is never shortened or weakened by another one of

@@ -140,6 +140,8 @@ pub struct ReplicationSettings {
     pub key_save_delay_micros: u64,
     /// `key-load-delay`, microseconds; negative values are no delay.
     pub key_load_delay_micros: u64,
+    /// `shutdown-timeout`: how long the end of the process waits for replicas, seconds.
+    pub shutdown_timeout_s: u64,
     /// `rdbcompression`
     pub rdb_compression: bool,
     /// `rdbchecksum`
@@ -390,6 +392,7 @@ impl ReplicationSettings {
             min_replicas_max_lag_s: number(values, Id::MinReplicasMaxLag),
             key_save_delay_micros: number::<i64>(values, Id::RdbKeySaveDelay).max(0) as u64,
             key_load_delay_micros: number::<i64>(values, Id::KeyLoadDelay).max(0) as u64,
+            shutdown_timeout_s: number(values, Id::ShutdownTimeout),
             rdb_compression: flag(values, Id::Rdbcompression),
             rdb_checksum: flag(values, Id::Rdbchecksum),
         }

@@ -244,7 +244,7 @@ directives! {
     OomScoreAdj "oom-score-adj", Kind::Enum(&["no", "yes", "relative", "absolute"]), e("no"), NONE, NotYet;
     OomScoreAdjValues "oom-score-adj-values", Kind::OomScoreAdj, Value::OomScoreAdj([0, 200, 800]), MULTI_ARG, NotYet;
     DisableThp "disable-thp", Kind::Bool, NO, IMMUTABLE, AtStart;
-    ShutdownTimeout "shutdown-timeout", int(0, I32), n(10), NONE, NotYet;
+    ShutdownTimeout "shutdown-timeout", int(0, I32), n(10), NONE, Live;
     ShutdownOnSigint "shutdown-on-sigint", SHUTDOWN, Value::EnumSet(Cow::Borrowed(&["default"])), MULTI_ARG, NotYet;
     ShutdownOnSigterm "shutdown-on-sigterm", SHUTDOWN, Value::EnumSet(Cow::Borrowed(&["default"])), MULTI_ARG, NotYet;
     WatchdogPeriod "watchdog-period", int(0, I32), n(0), HIDDEN, NotYet;
