@@ -11,6 +11,7 @@
 //! * [`Network`]: network namespaces between which links are cut;
 //! * [`Server`]: one process, ended when the value is dropped;
 //! * [`Cluster`]: several servers made into one cluster, and their views ([`NodeLine`]);
+//! * [`replication_server`], [`follow`], [`wait_equal`]: primaries and replicas;
 //! * [`Transcript`]: text files of commands and their exact replies.
 //!
 //! Nothing here sleeps for a fixed time: every wait is for a condition, with a deadline, and a
@@ -20,6 +21,7 @@ mod client;
 mod cluster;
 mod network;
 mod ports;
+mod replication;
 mod server;
 mod tools;
 mod transcript;
@@ -30,6 +32,7 @@ pub use client::{Conn, Value};
 pub use cluster::{Cluster, ClusterClient};
 pub use network::{Network, Place};
 pub use ports::PortPair;
+pub use replication::{follow, info, info_field, replication_server, wait_equal, wait_link_up};
 pub use server::{Kind, Server, ServerBuilder, TempDir};
 pub use tools::{redis_cli, run, workspace_root};
 pub use transcript::Transcript;

@@ -176,7 +176,12 @@ fn clients_section(text: &mut Text, server: &Server) {
         .iter()
         .filter(|client| client.live.flags.load(Relaxed) & crate::clients::flag::BLOCKED != 0)
         .count();
-    text.field("connected_clients", clients.len());
+    // (Redis 7.0: replicas are not counted here.)
+    let replicas = clients
+        .iter()
+        .filter(|client| client.live.flags.load(Relaxed) & crate::clients::flag::REPLICA != 0)
+        .count();
+    text.field("connected_clients", clients.len() - replicas);
     text.field(
         "cluster_connections",
         server.cluster.as_ref().map_or(0, |c| c.connections()),

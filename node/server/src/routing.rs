@@ -56,8 +56,7 @@ fn traits(session: &Session, command: &Command) -> Traits {
     Traits {
         write: command.flags.contains(CommandFlags::WRITE),
         asking: session.asking || command.flags.contains(CommandFlags::ASKING),
-        // Until replication is there a replica has no data: it sends its clients to the primary.
-        readonly: false,
+        readonly: session.readonly,
         shard_channel: false,
         migrate: false,
     }
