@@ -173,6 +173,9 @@ enum Segment {
 }
 
 impl Network {
+    /// A connection that has lost a frame is reset within this time.
+    pub(crate) const LAST_RESET_US: Micros = 10 * SECOND;
+
     /// A network of `hosts` hosts, powered on, on which nothing listens yet.
     #[must_use]
     pub(crate) fn new(seed: u64, hosts: usize, weather: Weather) -> Self {
@@ -310,7 +313,7 @@ impl Network {
             return;
         }
         if self.one_in(self.weather.drop_one_in) {
-            let reset_us = now_us + self.rng.random_range(MS..10 * SECOND);
+            let reset_us = now_us + self.rng.random_range(MS..Self::LAST_RESET_US);
             self.outbox.push((reset_us, Packet::Break(conn)));
             return;
         }

@@ -9,7 +9,7 @@ use super::{Event, World, pictures};
 use crate::admin::{self, Forming, Progress, Work};
 use crate::checks::quiescence;
 use crate::faults;
-use crate::network::HostId;
+use crate::network::{HostId, Network};
 use crate::queue::{MS, Micros, SECOND};
 use crate::scenario::HEAL_AT_US;
 
@@ -148,6 +148,8 @@ impl World {
         if self.works.is_empty() {
             match admin::tidy(self) {
                 Some(work) => self.start_work(work),
+                // A connection that lost a frame before is still to be reset.
+                None if self.now_us < HEAL_AT_US + Network::LAST_RESET_US => {}
                 None => {
                     let until_us = self.now_us + 10 * self.timeout_us() + 70 * SECOND;
                     return Phase::Settling {
