@@ -305,9 +305,11 @@ fn word(config: &Config, id: Id) -> &str {
 }
 
 fn persistence_section(text: &mut Text, server: &Server) {
+    let standing = server.replication.standing();
+    let loads = |flag| u8::from(standing.contains(flag));
+    text.field("loading", loads(Standing::LOADING));
+    text.field("async_loading", loads(Standing::ASYNC_LOADING));
     text.zeros(&[
-        "loading",
-        "async_loading",
         "current_cow_peak",
         "current_cow_size",
         "current_cow_size_age",

@@ -46,6 +46,8 @@ pub(crate) struct PrimaryStatus {
     pub(crate) down_since_ms: i64,
     /// How far the stream has arrived.
     pub(crate) read_offset: u64,
+    /// A full synchronisation loads beside the old data: they stay if it fails.
+    pub(crate) beside: bool,
     /// A full synchronisation: bytes that are expected (`None`: not known), and have arrived.
     pub(crate) transfer: Option<(Option<u64>, u64)>,
 }

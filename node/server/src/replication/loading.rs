@@ -55,7 +55,7 @@ pub(super) async fn give_up(server: &'static Server) {
         return;
     }
     let world = stop_world(server).await;
-    if standing.contains(Standing::LOADING) {
+    if !server.replication.status().beside {
         server.keyspace.clear(&world);
     }
     let cell = &server.replication.standing;
@@ -274,6 +274,7 @@ impl Loader {
             true => Standing::ASYNC_LOADING,
             false => Standing::LOADING,
         };
+        replication.status().beside = aside;
         replication.standing.set(flag, true);
         drop(world);
         replication.hub().disconnect_all();

@@ -31,6 +31,12 @@ impl Replication {
         keyspace: &Keyspace,
         primary: Option<Following>,
     ) {
+        self.demote_stopped(keyspace, primary);
+    }
+
+    /// The same, by a transaction that has stopped the world; the replication thread is told after
+    /// it.
+    pub(crate) fn demote_stopped(&self, keyspace: &Keyspace, primary: Option<Following>) {
         let was_replica = self.standing().contains(Standing::REPLICA);
         self.hub().unblock_all();
         // Who starts as a replica without data has nothing that a primary could go on from.

@@ -56,11 +56,16 @@ pub(super) fn replicaof(session: &mut Session, worker: &mut Worker, args: Args<'
             "REPLICAOF {primary} enabled (user request from '{}')",
             String::from_utf8_lossy(&session.client.describe(worker.now_ms))
         );
+        if session.executing.is_some() {
+            // What follows in the transaction sees the role (Redis 7.0: at once).
+            let primary = Some(primary.clone());
+            server.replication.demote_stopped(&server.keyspace, primary);
+        }
         Order::Follow { primary, done }
     };
     server.replication.order(order);
     if session.executing.is_some() {
-        // The transaction's own world is stopped: the role changes behind it.
+        // The transaction's own world is stopped: the thread goes on behind it.
         worker.reply.ok();
         return Flow::Next;
     }
