@@ -35,6 +35,9 @@ use crate::worker::Worker;
 const MAX_BATCH: usize = 64;
 /// Replies beyond this go to the socket before the next command runs.
 const FLUSH_REPLY_BYTES: usize = 256 * 1024;
+/// A load that takes less than this keeps clients waiting, a longer one is told to them. (Redis 7.0
+/// serves nobody while it loads up to `loading-process-events-interval-bytes`.)
+const SHORT_LOAD_MS: i64 = 200;
 
 /// The commands of a batch; a worker keeps one for its connections to use.
 #[derive(Debug, Default)]
@@ -608,6 +611,10 @@ impl Session {
         } else if (standing.contains(Standing::LOADING) && !has(CommandFlags::LOADING))
             || (standing.contains(Standing::ASYNC_LOADING) && has(CommandFlags::NO_ASYNC_LOADING))
         {
+            let since_ms = self.server.replication.loading_since_ms.load(Relaxed);
+            if standing.contains(Standing::LOADING) && worker.now_ms - since_ms < SHORT_LOAD_MS {
+                return Some(Outcome::Postponed(Wait::World));
+            }
             b"LOADING Redis is loading the dataset in memory"
         } else {
             return None;

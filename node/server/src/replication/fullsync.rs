@@ -220,7 +220,13 @@ pub(super) fn schedule(thread: &Rc<Thread>) {
 /// The pre-images of a snapshot, in pieces of one database each.
 struct Changed {
     options: Options,
-    pieces: Mutex<Vec<(usize, Vec<u8>)>>,
+    pieces: Mutex<Vec<Piece>>,
+}
+
+struct Piece {
+    db: usize,
+    keys: u64,
+    bytes: Vec<u8>,
 }
 
 struct Keeper(Arc<Changed>);
@@ -228,15 +234,16 @@ struct Keeper(Arc<Changed>);
 impl PreImages for Keeper {
     fn keep(&self, db: usize, entry: &Entry) {
         let mut pieces = self.0.pieces.lock();
-        match pieces.last_mut() {
-            Some((last, bytes)) if *last == db => {
-                hexad_rdb::encode_entry(bytes, entry, &self.0.options);
-            }
-            _ => {
-                let mut bytes = Vec::new();
-                hexad_rdb::encode_entry(&mut bytes, entry, &self.0.options);
-                pieces.push((db, bytes));
-            }
+        if pieces.last().is_none_or(|last| last.db != db) {
+            pieces.push(Piece {
+                db,
+                keys: 0,
+                bytes: Vec::new(),
+            });
+        }
+        if let Some(piece) = pieces.last_mut() {
+            piece.keys += 1;
+            hexad_rdb::encode_entry(&mut piece.bytes, entry, &self.0.options);
         }
     }
 }
@@ -258,7 +265,7 @@ struct Writer {
     chunk: Vec<u8>,
     db: Option<usize>,
     sizes: Vec<(u64, u64)>,
-    /// Keys that the walk has written.
+    /// Keys that were written.
     keys: u64,
 }
 
@@ -571,9 +578,10 @@ impl Writer {
     /// Takes over what has changed since the last step.
     fn take(&mut self, changed: &Changed) {
         let pieces = std::mem::take(&mut *changed.pieces.lock());
-        for (db, bytes) in pieces {
-            self.select(db);
-            self.chunk.extend_from_slice(&bytes);
+        for piece in pieces {
+            self.select(piece.db);
+            self.keys += piece.keys;
+            self.chunk.extend_from_slice(&piece.bytes);
         }
     }
 

@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use hexad_commands::Env;
@@ -275,6 +276,7 @@ impl Loader {
             false => Standing::LOADING,
         };
         replication.status().beside = aside;
+        replication.loading_since_ms.store(unix_ms(), Relaxed);
         replication.standing.set(flag, true);
         drop(world);
         replication.hub().disconnect_all();

@@ -23,7 +23,7 @@ mod role;
 mod standing;
 mod thread;
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use hexad_replication::{Backlog, LogLine, Millis, OutputLimit, ReplId, Stream};
@@ -50,6 +50,8 @@ pub(crate) struct Replication {
     /// What the role and the state of replication mean to commands.
     standing: StandingCell,
     hub: Mutex<Hub>,
+    /// When the last load began that clients are kept from, Unix time in milliseconds.
+    pub(crate) loading_since_ms: AtomicI64,
     /// The link to the primary, for who shows it.
     status: Mutex<PrimaryStatus>,
     /// Raised whenever feeders may have something to do.
@@ -89,6 +91,7 @@ impl Replication {
             stream: Mutex::new(stream),
             standing: StandingCell::default(),
             hub: Mutex::default(),
+            loading_since_ms: AtomicI64::new(0),
             status: Mutex::default(),
             grown: Notify::new(),
             orders,
