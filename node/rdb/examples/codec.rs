@@ -1,10 +1,10 @@
-//! Measures the codec: `cargo run --release -p hexad-rdb --example measure`.
+//! Measures the codec: `cargo run --release -p hexad-rdb --example codec`.
 //!
 //! A million keys of 16 bytes are written and read, with values of 64 bytes that pack well, that do
 //! not pack, and integers. Writing is what a snapshot does with each entry, the checksum included;
 //! reading is parsing, the checksum included. The fastest of some runs counts.
 
-#![allow(clippy::disallowed_methods, reason = "an example measures time")]
+#![allow(clippy::disallowed_methods, reason = "an example codecs time")]
 #![allow(clippy::print_stdout, reason = "an example prints what it measures")]
 
 use std::hint::black_box;
