@@ -78,6 +78,11 @@ impl Pause {
         strongest
     }
 
+    /// Whether CLIENT PAUSE is on, whatever else is.
+    pub(crate) fn is_by_client(&self, now_ms: i64) -> bool {
+        self.causes[Cause::Client as usize].state(now_ms) != Paused::Nothing
+    }
+
     /// Pauses until `until_ms`. A pause that is on is never shortened or weakened by another one of
     /// the same cause.
     pub(crate) fn start(&self, cause: Cause, until_ms: i64, all: bool, now_ms: i64) {

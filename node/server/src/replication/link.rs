@@ -26,6 +26,10 @@ use crate::worker::unix_ms;
 const RETRY: Duration = Duration::from_secs(1);
 /// How often the primary is told how far the stream is applied (Redis 7.0: each second).
 const ACK_EVERY: Duration = Duration::from_secs(1);
+/// How often is looked whether a pause has ended.
+const PAUSE_LOOK: Duration = Duration::from_millis(50);
+/// Bytes of the stream that are read during a pause.
+const MAX_READ_AHEAD: u64 = 64 * 1024 * 1024;
 /// Bytes read at a time.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -362,9 +366,12 @@ impl Link {
         let mut acks = tokio::time::interval(ACK_EVERY);
         let client = Arc::clone(applier.client());
         loop {
-            if applier.apply(&mut incoming).await? {
+            // CLIENT PAUSE holds the primary's stream, too (Redis 7.0); some of it is read ahead.
+            let paused = self.server.pause.is_by_client(unix_ms());
+            if !paused && applier.apply(&mut incoming).await? {
                 self.acknowledge(&incoming).await?;
             }
+            let reads = !paused || incoming.read_offset() - incoming.offset() < MAX_READ_AHEAD;
             let limit = Duration::from_secs(self.server.config.load().replication.timeout_s);
             let silent_ms = unix_ms() - replication.status().last_io_ms;
             let patience = limit.saturating_sub(Duration::from_millis(silent_ms.max(0) as u64));
@@ -374,7 +381,8 @@ impl Link {
                     return Err(Failure::killed());
                 }
                 _ = acks.tick() => self.acknowledge(&incoming).await?,
-                readable = self.socket.readable() => {
+                () = tokio::time::sleep(PAUSE_LOOK), if paused => {}
+                readable = self.socket.readable(), if reads => {
                     readable?;
                     let read = incoming.receive(|buffer| {
                         buffer.reserve(READ_BYTES);
@@ -387,7 +395,7 @@ impl Link {
                     }
                     self.status(|status| status.read_offset = incoming.read_offset());
                 }
-                () = tokio::time::sleep(patience) => {
+                () = tokio::time::sleep(patience), if reads => {
                     return Err(Failure::Broken(
                         "MASTER timeout: no data nor PING received...".to_owned(),
                     ));
