@@ -1,5 +1,6 @@
 //! Primaries and replicas of both kinds, in every pairing.
 
+use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -23,6 +24,7 @@ on_pairs!(
     writes_need_enough_replicas,
     a_replica_without_its_primary,
     failover_hands_over_without_loss,
+    what_sentinels_say_is_kept_in_the_file,
 );
 
 fn pair(primary: Kind, replica: Kind) -> (Server, Server) {
@@ -37,6 +39,17 @@ fn wait_reply(server: &Server, command: &str, wanted: &str) {
     wait_until(command, SOON, || match server.cmd(command).text() {
         text if text == wanted => Ok(()),
         text => Err(format!("{text}\n{}", server.log_tail())),
+    });
+}
+
+/// Waits until the primary's replica is online as the primary sees it.
+#[track_caller]
+fn wait_online(primary: &Server) {
+    wait_until("the replica is online", SOON, || {
+        let fields = info(primary, "replication");
+        let online = |(_, value): &(String, String)| value.contains("state=online");
+        let found = fields.iter().any(online);
+        found.then_some(()).ok_or_else(|| format!("{fields:?}"))
     });
 }
 
@@ -204,10 +217,12 @@ impl Writers {
             move || {
                 let mut written = 0;
                 let mut random = number + 1;
-                while !stop.load(Relaxed) {
+                loop {
                     written += write_some(&mut conn, &mut random, keys as u64);
+                    if stop.load(Relaxed) {
+                        return written;
+                    }
                 }
-                written
             }
         };
         let threads = (0..2).map(|number| thread::spawn(writer(number)));
@@ -416,6 +431,7 @@ fn failover_hands_over_without_loss(primary: Kind, replica: Kind) {
     primary.conn().ok("SET n 0");
     for (old, new) in [(&primary, &replica), (&replica, &primary)] {
         old.conn().ok("INCR n");
+        wait_online(old);
         old.conn()
             .ok(&format!("FAILOVER TO 127.0.0.1 {}", new.port()));
         wait_until("the roles change", SOON, || {
@@ -441,10 +457,7 @@ fn failover_hands_over_without_loss(primary: Kind, replica: Kind) {
         );
     }
     assert_eq!(primary.cmd("GET n").text(), "2");
-    wait_until("the replica is online", SOON, || {
-        let line = info_field(&primary, "replication", "slave0");
-        line.contains("state=online").then_some(()).ok_or(line)
-    });
+    wait_online(&primary);
 
     // A replica that does not catch up: FAILOVER ends by time, or by hand.
     replica.pause();
@@ -487,6 +500,78 @@ fn failover_hands_over_without_loss(primary: Kind, replica: Kind) {
     });
     wait_link_up(&primary, &replica);
     wait_equal(&[&primary, &replica]);
+}
+
+/// The transactions by which sentinels change roles: the file says the new role at once, other
+/// clients are gone, and a server that starts again has the role of its file.
+fn what_sentinels_say_is_kept_in_the_file(primary: Kind, replica: Kind) {
+    let primary = replication_server(primary).start();
+    let mut replica = replication_server(replica).config("# kept\n").start();
+    let file = replica.dir().join("redis.conf");
+    let line = || {
+        let text = fs::read_to_string(&file).expect("a configuration file");
+        assert!(text.starts_with("# kept\n"), "{text}");
+        let mut lines = text.lines().filter(|line| line.starts_with("replicaof"));
+        let line = lines.next().map(str::to_owned);
+        assert_eq!(lines.next(), None, "{text}");
+        line
+    };
+    let transaction = |replica: &Server, command: &str| {
+        let mut other = replica.conn();
+        other.ok("PING");
+        let mut conn = replica.conn();
+        conn.ok("MULTI");
+        for command in [
+            command,
+            "CONFIG REWRITE",
+            "CLIENT KILL TYPE normal",
+            "CLIENT KILL TYPE pubsub",
+        ] {
+            assert_eq!(conn.cmd(command).text(), "QUEUED");
+        }
+        let replies = conn.cmd("EXEC");
+        let [
+            Value::Simple(_),
+            Value::Simple(_),
+            Value::Int(1..),
+            Value::Int(0),
+        ] = replies.array()
+        else {
+            panic!("{replies:?}");
+        };
+        assert!(other.is_closed());
+    };
+    let port = primary.port();
+    transaction(&replica, &format!("SLAVEOF 127.0.0.1 {port}"));
+    assert_eq!(line(), Some(format!("replicaof 127.0.0.1 {port}")));
+    wait_link_up(&replica, &primary);
+    let shown = replica.cmd("CONFIG GET replicaof");
+    assert_eq!(shown.array()[1].text(), format!("127.0.0.1 {port}"));
+    replica.kill();
+    replica.restart();
+    wait_link_up(&replica, &primary);
+
+    transaction(&replica, "SLAVEOF NO ONE");
+    assert_eq!(line(), None);
+    wait_until("it is a primary", SOON, || {
+        let role = info_field(&replica, "replication", "role");
+        (role == "master").then_some(()).ok_or(role)
+    });
+    replica.kill();
+    replica.restart();
+    assert_eq!(info_field(&replica, "replication", "role"), "master");
+
+    // FAILOVER changes it as well.
+    follow(&replica, &primary);
+    wait_online(&primary);
+    primary.conn().ok("FAILOVER");
+    wait_link_up(&primary, &replica);
+    let shown = |server: &Server| server.cmd("CONFIG GET replicaof").array()[1].text();
+    assert_eq!(shown(&primary), format!("127.0.0.1 {}", replica.port()));
+    wait_until("no replica any more", SOON, || match shown(&replica) {
+        text if text.is_empty() => Ok(()),
+        text => Err(text),
+    });
 }
 
 // ---- what the state of replication means to clients -----------------------------------------------
@@ -660,7 +745,7 @@ fn redis_cli_takes_a_snapshot_and_follows_the_stream() {
     }
 
     let output = server.dir().join("stream");
-    let stdout = std::fs::File::create(&output).expect("a file");
+    let stdout = fs::File::create(&output).expect("a file");
     let mut cli = Command::new("redis-cli")
         .args(["-p", &port, "--replica"])
         .stdout(stdout)
@@ -669,7 +754,7 @@ fn redis_cli_takes_a_snapshot_and_follows_the_stream() {
         .expect("redis-cli");
     wait_until("the stream arrives", SOON, || {
         server.conn().ok("SET shown value");
-        let text = std::fs::read_to_string(&output).unwrap_or_default();
+        let text = fs::read_to_string(&output).unwrap_or_default();
         text.contains("\"SET\",\"shown\",\"value\"")
             .then_some(())
             .ok_or(text)

@@ -391,9 +391,27 @@ impl Server {
         }
     }
 
-    /// SIGSTOP: it holds its ports and connections and answers nothing.
+    /// SIGSTOP: it holds its ports and connections and answers nothing. All its threads stand when
+    /// this returns.
+    ///
+    /// # Panics
+    /// If they do not in time.
+    #[track_caller]
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.pid());
+        wait_until("all threads stand", STOP_LIMIT, || {
+            let tasks = fs::read_dir(&tasks).map_err(|error| error.to_string())?;
+            for task in tasks.flatten() {
+                let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                // The state follows the name, which stands in brackets.
+                let state = stat.rsplit(") ").next().unwrap_or_default();
+                if !state.starts_with('T') {
+                    return Err(stat);
+                }
+            }
+            Ok(())
+        });
     }
 
     /// SIGCONT

@@ -20,7 +20,7 @@ use crate::endpoint::Mover;
 use crate::gate::{Gates, Pass};
 use crate::keyspace::{Gauge, Keyspace};
 use crate::pause::Pause;
-use crate::replication::{Order, Replication};
+use crate::replication::{Following, Order, Replication};
 use crate::sampling::Samples;
 use crate::shutdown::Shutdown;
 use crate::slowlog::SlowLog;
@@ -176,6 +176,20 @@ impl Server {
         self.replication.config_changed(&config);
         self.config.store(config.into());
         self.config_generation.fetch_add(1, Relaxed);
+    }
+
+    /// Makes CONFIG GET and CONFIG REWRITE say that this server follows this primary, or none. In
+    /// cluster mode nodes.conf says it.
+    pub(crate) fn note_primary(&self, primary: Option<&Following>) {
+        if self.cluster.is_some() {
+            return;
+        }
+        let primary = primary.map(|of| (of.host.clone().into_bytes(), of.port));
+        let _changing = self.config_change.lock();
+        let config = self.config.load_full();
+        if config.replication.replicaof != primary {
+            self.publish_config(config.with_replicaof(primary));
+        }
     }
 
     /// Connections that were admitted and have not closed.

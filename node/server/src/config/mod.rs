@@ -185,6 +185,14 @@ impl Config {
         ))
     }
 
+    /// The configuration of a server that follows this primary, or none: `replicaof` is not set by `CONFIG SET`, it
+    /// says what the role is.
+    pub(crate) fn with_replicaof(&self, primary: Option<(Vec<u8>, u16)>) -> Config {
+        let mut values = self.values.clone();
+        values.put(Id::Replicaof, Value::Replicaof(primary));
+        Config::from_values(values, self.extras.clone(), self.file.clone())
+    }
+
     fn check_settable(
         &self,
         id: Id,

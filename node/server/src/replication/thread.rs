@@ -166,6 +166,7 @@ impl Thread {
         tracing::warn!("MASTER MODE enabled");
         self.server.replication.promote(&world);
         drop(world);
+        self.server.note_primary(None);
         self.report();
     }
 
@@ -399,6 +400,7 @@ impl Thread {
         let world = stop_world(self.server).await;
         self.demote(&world, Some(primary.clone()));
         drop(world);
+        self.server.note_primary(Some(&primary));
         let task = tokio::task::spawn_local(link::run(Rc::clone(self), primary, true));
         *self.link.borrow_mut() = Some(task.abort_handle());
     }

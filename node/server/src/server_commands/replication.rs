@@ -33,6 +33,8 @@ pub(super) fn replicaof(session: &mut Session, worker: &mut Worker, args: Args<'
                 String::from_utf8_lossy(&session.client.describe(worker.now_ms))
             );
         }
+        // At once: in a transaction CONFIG REWRITE may be the next command.
+        server.note_primary(None);
         Order::Promote { done }
     } else {
         let Some(port) = parse_i64(&args[2]).and_then(|port| u16::try_from(port).ok()) else {
@@ -56,6 +58,7 @@ pub(super) fn replicaof(session: &mut Session, worker: &mut Worker, args: Args<'
             "REPLICAOF {primary} enabled (user request from '{}')",
             String::from_utf8_lossy(&session.client.describe(worker.now_ms))
         );
+        server.note_primary(Some(&primary));
         if session.executing.is_some() {
             // What follows in the transaction sees the role (Redis 7.0: at once).
             let primary = Some(primary.clone());
