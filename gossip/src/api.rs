@@ -171,6 +171,9 @@ pub enum PrimaryLink {
     /// data is from before the start.
     #[default]
     Never,
+    /// This node has given up its data for those of its primary, which have not all arrived: there
+    /// is nothing to be elected with. (Redis 7.0 does nothing else while it loads.)
+    Emptied,
     /// In sync; something was last received then.
     Up {
         /// When.

@@ -108,7 +108,7 @@ impl Cluster {
             self.election = Election::default();
             return;
         };
-        if !manual && self.data_is_too_old() {
+        if self.is_emptied() || (!manual && self.data_is_too_old()) {
             return self.log_hindrance(Hindrance::DataAge);
         }
         let timeout = auth_timeout(self.config.node_timeout_ms);

@@ -52,7 +52,13 @@ impl Cluster {
 
     /// Whether this replica has, or had lately, its primary's data.
     pub(super) fn is_in_sync(&self) -> bool {
-        self.following.state.link != PrimaryLink::Never
+        let link = self.following.state.link;
+        !matches!(link, PrimaryLink::Never | PrimaryLink::Emptied)
+    }
+
+    /// Whether this replica has no data, for it is about to get its primary's.
+    pub(super) fn is_emptied(&self) -> bool {
+        self.following.state.link == PrimaryLink::Emptied
     }
 
     pub(super) fn note_own_offset(&mut self, offset: u64) {
@@ -71,6 +77,7 @@ impl Cluster {
         match self.following.state.link {
             PrimaryLink::Up { heard_ms } | PrimaryLink::Down { heard_ms } => Some(heard_ms),
             PrimaryLink::Never => self.following.inherited,
+            PrimaryLink::Emptied => None,
         }
     }
 

@@ -145,6 +145,7 @@ fn an_election_ends_when_the_primary_is_back_or_ahead() {
 fn data_that_is_too_old_does_not_stand() {
     for (link, stands) in [
         (PrimaryLink::Never, false),
+        (PrimaryLink::Emptied, false),
         (
             PrimaryLink::Down {
                 heard_ms: START - 31_000,

@@ -48,10 +48,10 @@ pub(crate) struct PrimaryStatus {
     pub(crate) in_sync_ms: i64,
     /// Since when the link is down, Unix time in milliseconds.
     pub(crate) down_since_ms: i64,
+    /// The data were given up for those of a full synchronisation, which have not all arrived.
+    pub(crate) emptied: bool,
     /// How far the stream has arrived.
     pub(crate) read_offset: u64,
-    /// A full synchronisation loads beside the old data: they stay if it fails.
-    pub(crate) beside: bool,
     /// A full synchronisation: bytes that are expected (`None`: not known), and have arrived.
     pub(crate) transfer: Option<(Option<u64>, u64)>,
 }
@@ -435,6 +435,12 @@ impl LinkInput<'_> {
     /// A sign of life for the primary while data are loaded: it waits for the first acknowledgement.
     pub(super) async fn keep_alive(&mut self) -> Result<(), Failure> {
         Ok(self.0.socket.write_all(b"\n").await?)
+    }
+
+    /// The data are about to be given up: an election from now on must not count on them.
+    pub(super) fn note_emptied(&self) {
+        self.0.status(|status| status.emptied = true);
+        self.0.thread.report();
     }
 
     /// Shows how far the transfer is.

@@ -44,8 +44,10 @@ impl Loaded {
         if let Some(aside) = self.aside {
             self.server.keyspace.replace(world, aside);
         }
-        let standing = &self.server.replication.standing;
-        standing.set(Standing::LOADING | Standing::ASYNC_LOADING, false);
+        let replication = &self.server.replication;
+        let flags = Standing::LOADING | Standing::ASYNC_LOADING;
+        replication.standing.set(flags, false);
+        replication.status().emptied = false;
     }
 }
 
@@ -56,7 +58,7 @@ pub(super) async fn give_up(server: &'static Server) {
         return;
     }
     let world = stop_world(server).await;
-    if !server.replication.status().beside {
+    if server.replication.status().emptied {
         server.keyspace.clear(&world);
     }
     let cell = &server.replication.standing;
@@ -92,13 +94,18 @@ pub(super) async fn receive(
     };
     tracing::info!("MASTER <-> REPLICA sync: {kind} {target}");
     let result = if to_memory {
-        let mut loader = Loader::begin(server, mode == DisklessLoad::SwapDb, same_history).await;
+        let aside = mode == DisklessLoad::SwapDb;
+        if !aside {
+            link.note_emptied();
+        }
+        let mut loader = Loader::begin(server, aside, same_history).await;
         match to_loader(transfer, &mut link, &mut loader, expected).await {
             Ok(()) => loader.finish(),
             Err(failure) => Err(failure),
         }
     } else {
         let file = to_file(transfer, &mut link, expected).await?;
+        link.note_emptied();
         let mut loader = Loader::begin(server, false, false).await;
         match from_file(&file, &mut link, &mut loader).await {
             Ok(()) => loader.finish(),
@@ -237,7 +244,8 @@ async fn from_file(
         loader.rest().await;
         if said.elapsed().as_millis() > KEEPALIVE_MS {
             said = Instant::now();
-            link.keep_alive().await?;
+            // If the primary is gone, the file is still whole.
+            let _ = link.keep_alive().await;
         }
         tokio::task::yield_now().await;
     }
@@ -275,7 +283,6 @@ impl Loader {
             true => Standing::ASYNC_LOADING,
             false => Standing::LOADING,
         };
-        replication.status().beside = aside;
         replication.loading_since_ms.store(unix_ms(), Relaxed);
         replication.standing.set(flag, true);
         drop(world);

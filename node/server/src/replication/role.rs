@@ -48,12 +48,15 @@ impl Replication {
         self.standing.set(Standing::REPLICA, true);
         self.standing
             .set(Standing::REPLICATES | Standing::LINK_UP, false);
-        *self.status() = PrimaryStatus {
+        let mut status = self.status();
+        *status = PrimaryStatus {
             primary,
             state: LinkState::Connect,
             down_since_ms: unix_ms(),
+            emptied: status.emptied,
             ..PrimaryStatus::default()
         };
+        drop(status);
         crate::log::set_role(crate::log::Role::Replica);
         self.notify();
     }

@@ -227,6 +227,7 @@ impl Thread {
         let (link, syncs) = {
             let status = replication.status();
             let link = match (status.state, status.was_up) {
+                _ if status.emptied => PrimaryLink::Emptied,
                 (LinkState::Connected, _) => PrimaryLink::Up {
                     heard_ms: status.in_sync_ms as Millis,
                 },
