@@ -48,6 +48,7 @@ pub(crate) fn check(
         strangers(&step, put_out)?;
         slots(&step)?;
         drops(&step, &put_out.dropped)?;
+        moves(&step)?;
         failures(&step, record)?;
         elections::decisions(&step, record, put_out)
     })();
@@ -219,7 +220,34 @@ fn drops(step: &Step<'_>, dropped: &[SlotBitmap]) -> Checked {
             ));
         }
     }
-    Ok(())
+    let is_claim = matches!(step.cause, Cause::Frame { .. });
+    if !is_claim || !step.next.has_other_slots_than(step.previous) {
+        return Ok(());
+    }
+    // Seen from its end: what a primary has lost to a claim it drops.
+    let me = step.next.me();
+    let lost = all_slots().find(|&slot| {
+        step.previous.owner(slot) == Some(me)
+            && step.next.owner(slot).is_some_and(|owner| owner != me)
+            && !dropped.iter().any(|slots| slots.get(slot))
+    });
+    match lost.filter(|_| step.next.is_primary(me)) {
+        Some(slot) => Err((13, format!("it keeps the keys of slot {slot}, another's"))),
+        None => Ok(()),
+    }
+}
+
+/// 22: what is not here cannot be moved away.
+fn moves(step: &Step<'_>) -> Checked {
+    let me = step.next.me();
+    let migrating = &step.next.view().migrating;
+    let mut foreign = migrating
+        .keys()
+        .filter(|&&slot| step.next.owner(slot) != Some(me));
+    match foreign.next() {
+        Some(slot) => Err((22, format!("slot {slot} migrates, which is not here"))),
+        None => Ok(()),
+    }
 }
 
 /// 14.
